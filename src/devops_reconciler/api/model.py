@@ -1,0 +1,87 @@
+"""The two bases of everything in the API: what users write (`Model`) and what the operator reports (`StatusModel`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One CEL rule of the CRD. `message` tells the user what to do."""
+
+    rule: str
+    message: str
+    field_path: str | None = None
+    """The field that the error is shown at, like `.metadata.name`; default: the object of the rule."""
+
+    def manifest(self) -> dict[str, str]:
+        """An entry of `x-kubernetes-validations`."""
+        path = {"fieldPath": self.field_path} if self.field_path else {}
+        return {"rule": self.rule, "message": self.message, **path}
+
+
+def _manifest(value: Any, dumped: Any) -> Any:
+    """`dumped` without the fields that are absent, as opposed to set to null on purpose."""
+    if isinstance(value, BaseModel):
+        result: dict[str, Any] = {}
+        for name, field in type(value).model_fields.items():
+            inner = getattr(value, name)
+            if inner is None and field.get_default(call_default_factory=True, validated_data={}) is None:
+                continue
+            key = field.alias or name
+            result[key] = _manifest(inner, dumped[key])
+        return result
+    if isinstance(value, list):
+        return [_manifest(item, plain) for item, plain in zip(value, dumped, strict=True)]
+    return dumped
+
+
+class _Base(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True, validate_default=False
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    """CEL rules that the CRD carries at this object. A subclass adds to them with `Base.rules + (...)`."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        if cls.rules:
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [rule.manifest() for rule in cls.rules]
+        return schema
+
+    def manifest(self) -> dict[str, Any]:
+        """As the API server stores it: camelCase, JSON values, absent fields left out, an explicit null kept."""
+        result: dict[str, Any] = _manifest(self, self.model_dump(mode="json", by_alias=True))
+        return result
+
+
+class Model(_Base):
+    """Part of a spec: immutable, and a field that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StatusModel(_Base):
+    """Part of a status: fields of a newer or older version of the operator are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def _to_utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""A point in time: RFC 3339 with an offset on the outside, a UTC `datetime` inside."""
+
+Opaque = dict[str, Any]
+"""An object whose content belongs to the engine; the CRD preserves whatever is in it."""

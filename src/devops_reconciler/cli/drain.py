@@ -1,0 +1,102 @@
+"""`devops-reconciler drain`: takes the operator off a cluster, so that nothing waits for it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as random_names
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from ..host.departure import delete_all, require_operator
+from ..host.drain import Held, acting_alone, held_objects, release_all, replicas
+from ..host.lease_record import Candidate
+from ..runtime.clock import SystemClock
+from ..runtime.logs import configure
+from ..runtime.settings import load_group
+from ..runtime.settings_variables import OperatorVariables
+from ..services.kubernetes import Kubernetes
+from ..services.kubernetes_access import find_cluster, open_cluster
+
+DONE, LEFT, REFUSED = 0, 1, 2
+STEP_BACK_WITHIN = timedelta(seconds=60)
+"""For the operator to end what it is at and to give the Lease up."""
+
+
+def drain(environ: Mapping[str, str], *, delete: bool, yes: bool, within: timedelta) -> int:
+    """0 when nothing of ours holds the cluster any more, 1 when something is left, 2 when nobody has said yes."""
+    configure("console", debug=False, secrets=frozenset)
+    return asyncio.run(_drain(load_group(OperatorVariables, environ), delete=delete, yes=yes, within=within))
+
+
+async def _drain(settings: OperatorVariables, *, delete: bool, yes: bool, within: timedelta) -> int:
+    clock = SystemClock()
+    access = find_cluster(kubeconfig=settings.kubeconfig)
+    async with open_cluster(access, clock, timeout=settings.request_timeout, agent="devops-reconciler/drain") as client:
+        found = await held_objects(client, settings.reconciler_namespaces)
+        if not found:
+            _say(f"There are no resources of ours in {', '.join(settings.reconciler_namespaces)}: nothing to do.")
+            return DONE
+        _say(plan(found, delete=delete))
+        if not yes and not _confirmed():
+            return REFUSED
+        if delete:
+            return await _delete(client, settings, clock, within)
+        return await _release(client, settings, clock)
+
+
+async def _delete(client: Kubernetes, settings: OperatorVariables, clock: SystemClock, within: timedelta) -> int:
+    await require_operator(client, settings, clock)
+    left = await delete_all(client, settings.reconciler_namespaces, clock, within, _say)
+    for held in left:
+        _say(f"{held.who} is left: {held.said}")
+    if left:
+        _say(f"{len(left)} resources are left after {within.total_seconds():g} s; mend what blocks, then drain again.")
+        return LEFT
+    _say("All resources are deleted, with what they had outside. Now stop the operator.")
+    return DONE
+
+
+async def _release(client: Kubernetes, settings: OperatorVariables, clock: SystemClock) -> int:
+    me = Candidate(
+        f"drain-{socket.gethostname()}-{random_names.token_hex(3)}", int(clock.now().timestamp() * 1_000_000)
+    )
+    _say("Waiting for the Lease, so that no replica of the operator acts …")
+    async with acting_alone(client, settings, clock, me, STEP_BACK_WITHIN) as alone:
+        released = await release_all(alone, settings.reconciler_namespaces, clock, _say)
+    _say(f"{released} resources released. No finalizer of ours is left; what they have outside stays as it is.")
+    running = await replicas(client, settings, clock, me.identity)
+    if running:
+        _say(
+            f"These replicas stand by for 24 h: {', '.join(running)}. Stop them now: they still take messages, and one "
+            "that is started anew takes over and puts the finalizers back."
+        )
+    return DONE
+
+
+def plan(found: Sequence[Held], *, delete: bool) -> str:
+    """What would be done, per resource."""
+    rows = []
+    for held in found:
+        outside = ", ".join(held.outside) or "nothing"
+        rows.append(f"  {held.who}: {'removes, as its policies say' if delete else 'leaves outside'}: {outside}")
+    what = "would be deleted by the operator" if delete else "would be released; what they have outside keeps running"
+    return "\n".join([f"{len(found)} resources {what}:", *rows])
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        sys.stderr.write("Nothing was done. Without a terminal to ask at, --yes says that this is meant.\n")
+        return False
+    sys.stdout.write("Go on? Type yes: ")
+    sys.stdout.flush()
+    if sys.stdin.readline().strip() == "yes":
+        return True
+    _say("Nothing was done.")
+    return False
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -1,0 +1,190 @@
+"""`devops-reconciler watch`: deployments as they go, from the status of their records."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from ..api.deployment_record import PRODUCTION
+from ..api.errors import ConflictError
+from ..runtime.clock import SystemClock
+from ..services.kubernetes import DEPLOYMENT_RECORD, Kubernetes
+from ..services.kubernetes_access import find_cluster, open_cluster
+
+DEFAULT_NAMESPACE = "freeleaps-devops-system"
+
+
+def watch_deployments(
+    environ: Mapping[str, str],
+    project: str | None,
+    deployment: str | None,
+    namespace: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Until all shown deployments have ended; without any, until Ctrl-C. 0 when all went well, 1 when one did not."""
+    where = namespace or environ.get("RECONCILER_NAMESPACES", DEFAULT_NAMESPACE).split(",")[0].strip()
+    view: _View = _JsonView() if as_json else _BarView()
+    try:
+        return asyncio.run(_watch(environ, where, project, deployment, view))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _watch(
+    environ: Mapping[str, str], namespace: str, project: str | None, deployment: str | None, view: _View
+) -> int:
+    access = find_cluster(kubeconfig=environ.get("KUBECONFIG") or None)
+    async with open_cluster(access, SystemClock()) as kubernetes:
+        with view:
+            return await _follow(kubernetes, namespace, project, deployment, view)
+
+
+async def _follow(
+    kubernetes: Kubernetes, namespace: str, project: str | None, deployment: str | None, view: _View
+) -> int:
+    shown: dict[str, dict[str, Any]] = {}
+    while True:
+        listing = await kubernetes.listing(DEPLOYMENT_RECORD, namespace)
+        there = {item["metadata"]["name"] for item in listing.items}
+        for name in shown.keys() - there:
+            shown[name] = view.show(_gone(name, shown[name]))
+        for item in listing.items:
+            _note(item, shown, view, project, deployment)
+        if _ended(shown):
+            return _code(shown)
+        try:
+            stream = kubernetes.watch(DEPLOYMENT_RECORD, namespace, resource_version=listing.resource_version)
+            async with aclosing(stream) as events:
+                async for kind, item in events:
+                    name = item["metadata"].get("name")
+                    if kind == "DELETED" and name in shown:
+                        shown[name] = view.show(_gone(name, shown[name]))
+                    elif kind in ("ADDED", "MODIFIED"):
+                        _note(item, shown, view, project, deployment)
+                    if _ended(shown):
+                        return _code(shown)
+        except ConflictError as error:
+            if error.code != 410:
+                raise
+
+
+def _note(
+    item: dict[str, Any],
+    shown: dict[str, dict[str, Any]],
+    view: _View,
+    project: str | None,
+    deployment: str | None,
+) -> None:
+    """Show a record that is asked for: one that is at work, or was when it was first shown, or is named."""
+    name = item["metadata"]["name"]
+    line = line_of(item)
+    if _is_wanted(item, project, deployment) and (name in shown or deployment or not line["terminal"]):
+        shown[name] = view.show(line)
+
+
+def _gone(name: str, last: Mapping[str, Any]) -> dict[str, Any]:
+    """The last line of a record that was deleted before it had ended."""
+    if last["terminal"]:
+        return dict(last)
+    return {**last, "terminal": True, "result": "Failed", "message": f"{name} was deleted"}
+
+
+def _ended(shown: Mapping[str, Mapping[str, Any]]) -> bool:
+    return bool(shown) and all(line["terminal"] for line in shown.values())
+
+
+def _code(shown: Mapping[str, Mapping[str, Any]]) -> int:
+    return 0 if all(line["result"] == "Succeeded" for line in shown.values()) else 1
+
+
+def _is_wanted(item: dict[str, Any], project: str | None, deployment: str | None) -> bool:
+    if deployment is not None and item["metadata"]["name"] != deployment:
+        return False
+    return project is None or item["spec"]["projectRef"]["name"] == project
+
+
+def line_of(item: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a record; also the line of `--json`."""
+    status = item.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    finished = conditions.get("Finished", {})
+    ready = conditions.get("Ready", {})
+    done = finished.get("status") == "True"
+    reason = finished.get("reason") if done else ready.get("reason")
+    result = None
+    if done:
+        result = reason if reason in ("Succeeded", "Cancelled", "Superseded") else "Failed"
+    return {
+        "deployment": item["metadata"]["name"],
+        "project": item["spec"]["projectRef"]["name"],
+        "environment": item["spec"].get("environment", PRODUCTION),
+        "step": status.get("step"),
+        "percent": status.get("percent", 0),
+        "eta_seconds": status.get("etaSeconds"),
+        "message": ready.get("message", ""),
+        "url": status.get("url"),
+        "terminal": done,
+        "result": result,
+        "reason": reason,
+    }
+
+
+class _View:
+    def __enter__(self) -> _View:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def show(self, line: dict[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class _JsonView(_View):
+    def __init__(self) -> None:
+        self._last: dict[str, dict[str, Any]] = {}
+
+    def show(self, line: dict[str, Any]) -> dict[str, Any]:
+        if self._last.get(line["deployment"]) != line:
+            self._last[line["deployment"]] = line
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
+        return line
+
+
+class _BarView(_View):
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.fields[name]}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=Console(),
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _View:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, line: dict[str, Any]) -> dict[str, Any]:
+        name = line["deployment"]
+        if name not in self._bars:
+            label = f"{line['project']}/{line['environment']} {name}"
+            self._bars[name] = self._progress.add_task("", total=100, name=label)
+        text = f"{line['result']}: {line['message']}" if line["terminal"] else f"{line['step'] or ''} {line['message']}"
+        self._progress.update(self._bars[name], completed=line["percent"] or 0, description=text[:80])
+        if line["terminal"]:
+            self._progress.stop_task(self._bars[name])
+        return line

@@ -1,0 +1,294 @@
+"""What a deployment is. Read `steps` from top to bottom: this is the order in which things happen.
+
+revision → build → image → claim → namespace, secrets → application → release → ingress, dns → sync → health → address
+
+The record that holds the environment acts on everything from `namespace` on; these things belong to the environment and
+pass to the next record. A record's own are its build and its image tag. For production, ArgoSettings and
+IngressResource make application, Ingress and DNS record; for a preview the deployment does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from .api.base import EffectivePolicy
+from .api.conditions import Reason
+from .engine.ledger import Ledger
+from .engine.pipeline import Facts, Step
+from .inputs.blocks import ImageRepository, Place, Route, Source
+from .inputs.logins import Login
+from .inputs.route_resources import claim_of, ingress_of, published_name, record_of, waited
+from .resources.address import Address, PublishedName, address_of
+from .resources.argo_application import ArgoApplication
+from .resources.argo_release import ArgoRelease
+from .resources.argo_sync import ArgoHealth, ArgoSync
+from .resources.dns_record import DnsRecord
+from .resources.environment import EnvironmentClaim
+from .resources.git_revision import GitRevision
+from .resources.image import Image, PinnedImage
+from .resources.ingress import IngressRoute
+from .resources.jenkins_build import JenkinsBuild
+from .resources.namespace import DestinationNamespace, PreviewNamespace
+from .resources.secret_copy import SecretCopy
+from .resources.world import ExternalResource, World
+from .runtime.settings import Settings
+
+IMAGE_TIMEOUT = timedelta(minutes=2)
+"""How long the registry may take to show what a finished build has pushed."""
+
+
+@dataclass(frozen=True)
+class RollbackTarget:
+    """What an earlier record had deployed."""
+
+    record: str
+    commit: str
+    image: str
+    """`<repository>@<digest>`."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployment with everything that its steps need, defaults in place and allow-lists applied."""
+
+    record: str
+    uid: str
+    namespace: str
+    project: str
+    environment: str
+    preview: bool
+    revision: str
+    git_url: str
+    git: Login | None
+    folder: str
+    parameters: dict[str, str]
+    image: ImageRepository
+    source: Source
+    place: Place
+    application: str
+    route: Route
+    rollback: RollbackTarget | None
+    secrets: tuple[SecretCopy, ...]
+    policies: dict[str, EffectivePolicy] = field(hash=False)
+    """By component: jenkins, registry, argo, ingress, dns."""
+
+    @property
+    def url(self) -> str:
+        return address_of(self.route.host, tls=self.route.tls_secret is not None)
+
+
+def steps(
+    it: Deployment, tag: Callable[[str], str], ledger: Ledger, settings: Settings, now: datetime
+) -> list[Step[World]]:
+    """The steps of one deployment. `tag` names the image of a commit."""
+    make = _Steps(it, tag, ledger, settings, now)
+    jenkins, registry, argo = it.policies["jenkins"], it.policies["registry"], it.policies["argo"]
+    found = [Step("revision", make.revision, jenkins, deadline=settings.build_timeout)]
+    if it.rollback is None:
+        # Removed in this order: first the build is stopped, then the tag that it may have pushed goes.
+        found += [
+            Step("build", make.build, jenkins, deadline=settings.build_timeout, overdue=Reason.BUILD_TIMEOUT, rank=2),
+            Step(
+                "image",
+                make.image,
+                registry,
+                deadline=IMAGE_TIMEOUT,
+                overdue=Reason.IMAGE_NOT_FOUND,
+                rank=1,
+                announce=True,
+            ),
+        ]
+    else:
+        found.append(
+            Step("image", make.pinned_image, registry, deadline=IMAGE_TIMEOUT, overdue=Reason.IMAGE_NOT_FOUND, rank=1)
+        )
+    found += [
+        replace(step, shared=True, deadline=settings.sync_timeout, overdue=Reason.DEPENDENCY_NOT_READY)
+        for step in _environment(it, make)
+    ]
+    found += [
+        Step("sync", make.sync, argo, deadline=settings.sync_timeout, overdue=Reason.SYNC_FAILED),
+        Step("health", make.health, argo, deadline=settings.sync_timeout, overdue=Reason.HEALTH_TIMEOUT),
+        Step("published", make.published, argo, deadline=settings.dns_timeout, overdue=Reason.NOT_REACHABLE),
+        Step("address", make.address, argo, deadline=settings.reachable_timeout, overdue=Reason.NOT_REACHABLE),
+    ]
+    return found
+
+
+def _environment(it: Deployment, make: _Steps) -> list[Step[World]]:
+    """What belongs to the environment. Of a higher rank is removed first: the DNS record before what it points to."""
+    argo = it.policies["argo"]
+    found = [Step("claim", make.claim, argo, rank=3)]
+    if it.place.local:
+        found.append(Step("namespace", make.namespace, argo, rank=10))
+        found += [Step(f"secret-{s.name}", _always(s), argo, rank=11) for s in it.secrets]
+    if it.preview:
+        found.append(Step("application", make.app, argo, rank=20))
+    found.append(Step("release", make.release, argo, rank=21))
+    if it.preview:
+        found.append(Step("ingress", make.ingress, it.policies["ingress"], rank=30))
+        found.append(Step("dns", make.dns, it.policies["dns"], gate=False, rank=40))
+    return found
+
+
+def _always(resource: ExternalResource) -> Callable[[Facts], ExternalResource]:
+    return lambda facts: resource
+
+
+class _Steps:
+    """The functions from the facts of earlier steps to the resource of each step."""
+
+    def __init__(
+        self, it: Deployment, tag: Callable[[str], str], ledger: Ledger, settings: Settings, now: datetime
+    ) -> None:
+        self._it = it
+        self._tag = tag
+        self._ledger = ledger
+        self._settings = settings
+        self._now = now
+
+    def revision(self, facts: Facts) -> GitRevision:
+        it = self._it
+        return GitRevision(
+            url=it.git_url,
+            revision=it.rollback.commit if it.rollback else it.revision,
+            username=it.git.username if it.git else "",
+            password=it.git.password if it.git else "",
+        )
+
+    def build(self, facts: Facts) -> JenkinsBuild:
+        it, commit = self._it, str(facts["revision"]["commit"])
+        return JenkinsBuild(
+            folder=it.folder,
+            name=it.project,
+            uid=it.uid,
+            commit=commit,
+            image_repository=it.image.form,
+            image_tag=self._tag(commit),
+            parameters=it.parameters,
+        )
+
+    def image(self, facts: Facts) -> Image:
+        it = self._it
+        return Image(
+            namespace=it.image.namespace,
+            repository=it.image.repository,
+            tag=self._tag(str(facts["revision"]["commit"])),
+            form=it.image.form,
+        )
+
+    def pinned_image(self, facts: Facts) -> PinnedImage:
+        it = self._it
+        facts["revision"]
+        assert it.rollback is not None
+        form, _, digest = it.rollback.image.partition("@")
+        return PinnedImage(namespace=it.image.namespace, repository=it.image.repository, form=form, image_digest=digest)
+
+    def claim(self, facts: Facts) -> EnvironmentClaim:
+        it = self._it
+        return EnvironmentClaim(
+            namespace=it.namespace,
+            project=it.project,
+            environment=it.environment,
+            record=it.record,
+            commit=str(facts["revision"]["commit"]),
+            image=str(facts["image"]["image"]).partition("@")[0],
+            image_digest=str(facts["image"]["digest"]),
+            url=it.url,
+        )
+
+    def namespace(self, facts: Facts) -> DestinationNamespace:
+        it = self._it
+        kind = PreviewNamespace if it.preview else DestinationNamespace
+        return kind(name=it.place.namespace, project=it.project, environment=it.environment)
+
+    def app(self, facts: Facts) -> ArgoApplication:
+        it = self._it
+        return ArgoApplication(
+            name=it.application,
+            project=it.source.project,
+            devops_project=it.project,
+            environment=it.environment,
+            repo_url=it.source.repo_url,
+            path=it.source.path,
+            target_revision=it.source.target_revision,
+            server=it.place.server,
+            namespace=it.place.namespace,
+            released=it.source.pinned,
+        )
+
+    def release(self, facts: Facts) -> ArgoRelease:
+        it = self._it
+        return ArgoRelease(
+            name=it.application,
+            project=it.source.project,
+            kind=it.source.kind,
+            image=str(facts["image"]["image"]),
+            image_name=it.source.image_name,
+            image_parameter=it.source.image_parameter,
+            digest_parameter=it.source.digest_parameter,
+            target_revision=str(facts["revision"]["commit"]) if it.source.pinned else None,
+            auto_sync=it.source.auto_sync,
+        )
+
+    def ingress(self, facts: Facts) -> IngressRoute:
+        it = self._it
+        claim = claim_of(it.route, self._ledger, it.policies["dns"])
+        return ingress_of(it.route, it.place.namespace, it.project, it.application, claim)
+
+    def dns(self, facts: Facts) -> DnsRecord:
+        return record_of(self._it.route, self._ledger)
+
+    def sync(self, facts: Facts) -> ArgoSync:
+        facts["release"]
+        return ArgoSync(name=self._it.application, project=self._it.source.project, uid=self._it.uid)
+
+    def health(self, facts: Facts) -> ArgoHealth:
+        it, entry = self._it, self._ledger.current("health")
+        seen = entry.facts if entry is not None else {}
+        decided_here = it.source.kind.value != "Directory"
+        return ArgoHealth(
+            name=it.application,
+            project=it.source.project,
+            image_digest=str(facts["image"]["digest"]) if decided_here else None,
+            synced_at=datetime.fromisoformat(str(facts["sync"]["finished_at"])),
+            since=seen.get("since"),
+            unused_since=seen.get("unused_since"),
+            stable_for=self._settings.healthy_stable_for,
+        )
+
+    def published(self, facts: Facts) -> PublishedName:
+        if self._it.preview:
+            facts["dns"]
+        facts["health"]
+        return published_name(self._it.route, waited(self._ledger, "published", self._now))
+
+    def address(self, facts: Facts) -> Address:
+        route = self._it.route
+        facts["published"]
+        return Address(
+            host=route.host,
+            target=route.target,
+            path=route.probe_path,
+            tls=route.tls_secret is not None,
+            waited=waited(self._ledger, "address", self._now),
+        )
+
+
+def application_facts(facts: Facts) -> dict[str, Any]:
+    """What of the facts belongs into the status of the record."""
+    revision, build = facts.get("revision"), facts.get("build")
+    image, address = facts.get("image"), facts.get("address")
+    found: dict[str, Any] = {}
+    if revision:
+        found["commit"] = revision["commit"]
+    if build:
+        found["build"] = {"number": build["number"], "url": build["url"]}
+    if image:
+        found["image"] = image["image"]
+    if address:
+        found["url"] = address["url"]
+    return found

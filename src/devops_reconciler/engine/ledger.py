@@ -1,0 +1,189 @@
+"""The ledger of one object: what was made outside for it, and what is about to be done. Lives in `status.applied`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .resource import Intent, Observation, Resource
+
+
+class EntryState(StrEnum):
+    """Where one external thing is in its life."""
+
+    PENDING = "pending"
+    """Wanted; perhaps written, not yet proven."""
+    ACTIVE = "active"
+    """Proven to be there as wanted."""
+    RETIRED = "retired"
+    """No longer wanted under this identity; to be removed."""
+    CLEANED = "cleaned"
+    """Proven to be gone, or proven not to be ours."""
+    CLEANUP_FAILED = "cleanup_failed"
+    """Its removal failed; it is tried again."""
+    LEFT = "left"
+    """Let go by a forced deletion: it may still be there, and is not ours to remove any more."""
+
+
+CLOSED = (EntryState.CLEANED, EntryState.LEFT)
+"""States in which nothing more is done about a thing."""
+
+
+class Entry(BaseModel):
+    """One external thing of ours, known before it is made."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    step: str
+    kind: str
+    key: str
+    value: dict[str, Any] = Field(default_factory=dict)
+    digest: str = ""
+    """Of the value last proven to be applied."""
+    state: EntryState = EntryState.PENDING
+    intent: Intent | None = None
+    attempts: int = 0
+    facts: dict[str, Any] = Field(default_factory=dict)
+    external_id: str | None = None
+    url: str | None = None
+    started_at: datetime | None = None
+    """Since when it is waited for: deadlines count from here. None while it is as wanted."""
+    finished_at: datetime | None = None
+    seen: bool = False
+    """It was observed since it was last made."""
+    made_elsewhere: bool = False
+    """It may come to be without an attempt of ours."""
+    absent_since: datetime | None = None
+    doubted_at: datetime | None = None
+    """The time of an attempt to make it whose outcome was not known when it was made again: it may still arrive."""
+    rank: int = 0
+    """Things of a higher rank are removed first."""
+    shared: bool = False
+    """Belongs to the environment: another object may hold it later."""
+    policy: dict[str, Any] = Field(default_factory=dict)
+    """How it may be removed, as it was when it was last wanted."""
+    note: str = ""
+    """What the last removal found: an error, or why something was left."""
+
+    def remember(self, resource: Resource[Any]) -> None:
+        """Keep what is needed to find the thing again without the spec."""
+        self.value = resource.value()
+
+    def doubt(self, before: Intent | None, *, again: bool) -> None:
+        """Another attempt takes the place of this one, or its result does.
+
+        What is made again, or was before, may be there by either attempt: the other one may still arrive.
+        """
+        if before is not None and before.op == "create" and (again or self.doubted_at is not None):
+            self.doubted_at = before.at
+
+    def reached(self, seen: Observation, digest: str, now: datetime) -> None:
+        """The thing is there as wanted."""
+        self.state = EntryState.ACTIVE
+        self.digest = digest
+        self.doubt(self.intent, again=False)
+        self.intent = None
+        self.absent_since = None
+        self.seen = True
+        self.finished_at = self.finished_at or now
+        self.started_at = None
+        self.facts = known_facts(seen)
+        self.external_id = seen.external_id or self.external_id
+        self.url = seen.url or self.url
+
+
+class Ledger:
+    """The entries of one object, in the order of its pipeline."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+
+    @classmethod
+    def load(cls, applied: list[Any]) -> Ledger:
+        return cls([Entry.model_validate(item) for item in applied])
+
+    def dump(self) -> list[dict[str, Any]]:
+        """JSON for `status.applied`; what is empty is left out, since status is capacity."""
+        return [entry.model_dump(mode="json", exclude_defaults=True) for entry in self.entries]
+
+    def current(self, step: str) -> Entry | None:
+        """The entry of a step that is wanted now."""
+        for entry in self.entries:
+            if entry.step == step and entry.state in (EntryState.PENDING, EntryState.ACTIVE):
+                return entry
+        return None
+
+    def want(self, step: str, resource: Resource[Any]) -> Entry:
+        """The entry for this value. An entry of the same step under another identity is retired."""
+        entry = self.current(step)
+        if entry is not None and (entry.key != resource.key or entry.kind != type(resource).__name__):
+            self.retire(entry)
+            entry = None
+        if entry is None:
+            entry = self._take_back(step, resource) or Entry(step=step, kind=type(resource).__name__, key=resource.key)
+            entry.made_elsewhere = resource.made_elsewhere and resource.removable
+            self.entries.append(entry)
+        entry.remember(resource)
+        return entry
+
+    def _take_back(self, step: str, resource: Resource[Any]) -> Entry | None:
+        """What is wanted again under the same identity is no thing of the past: what is known of it still counts."""
+        same = [e for e in self.entries if e.key == resource.key and e.kind == type(resource).__name__]
+        self.entries = [e for e in self.entries if not any(e is other for other in same)]
+        known = [e for e in same if e.state is not EntryState.CLEANED]
+        if not known:
+            return None
+        entry = known[-1]
+        entry.step, entry.note = step, ""
+        if entry.state is not EntryState.ACTIVE:
+            entry.state, entry.started_at, entry.finished_at = EntryState.PENDING, None, None
+        return entry
+
+    def retire(self, entry: Entry) -> None:
+        """Mark for removal; forget it at once when nothing can have been made.
+
+        Its intent stays: what was asked for just now may be about to show, and the preimage tells it from others'.
+        """
+        attempted = entry.seen or entry.intent is not None or entry.made_elsewhere
+        if entry.state is EntryState.PENDING and not attempted:
+            self.entries.remove(entry)
+        else:
+            entry.state = EntryState.RETIRED
+
+    def follow(self, steps: Sequence[str]) -> None:
+        """Retire the entries of steps that the pipeline no longer has, and keep the pipeline's order."""
+        order = {step: index for index, step in enumerate(steps)}
+        placed: list[tuple[int, Entry]] = []
+        place = -1
+        for entry in list(self.entries):
+            if entry.step not in order and entry.state in (EntryState.PENDING, EntryState.ACTIVE):
+                self.retire(entry)
+            place = order.get(entry.step, place)
+            if any(entry is kept for kept in self.entries):
+                placed.append((place, entry))
+        self.entries = [entry for _, entry in sorted(placed, key=lambda item: item[0])]
+
+    @property
+    def remaining(self) -> list[Entry]:
+        """What may still be there, in the order of removal: the highest rank, then the last made, goes first."""
+        open_entries = [entry for entry in reversed(self.entries) if entry.state not in CLOSED]
+        return sorted(open_entries, key=lambda entry: -entry.rank)
+
+    @property
+    def left(self) -> list[Entry]:
+        """What a forced deletion has let go."""
+        return [entry for entry in self.entries if entry.state is EntryState.LEFT]
+
+
+def known_facts(seen: Observation) -> dict[str, Any]:
+    """The facts that have a value: nulls do not survive in the status."""
+    return {name: value for name, value in seen.facts.items() if value is not None}
+
+
+def age(since: datetime | None, now: datetime) -> timedelta | None:
+    """Time since then, never negative (clocks of replicas differ)."""
+    return None if since is None else max(timedelta(0), now - since)

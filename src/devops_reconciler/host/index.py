@@ -1,0 +1,144 @@
+"""What the watch has told so far, as far as objects must know of each other: records of a project, times of expiry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ..api.deployment_record import PRODUCTION
+from ..runtime.urgency import Urgency
+from ..services.kubernetes import ARGO_SETTINGS, DEPLOYMENT_RECORD, DEVOPS_PROJECT, JENKINS_SETTINGS
+from .delivery import Ended, ended
+from .first_look import is_at_work
+from .queue import Key
+
+
+@dataclass(frozen=True)
+class _Seen:
+    project: str
+    environment: str
+    finished: bool
+    clean: bool
+    going: bool
+    expires_at: datetime | None
+    waits_since: datetime | None = field(default=None, compare=False)
+    """Its creation, while nothing has been done for it yet."""
+    ended: Ended | None = field(default=None, compare=False)
+    """Its end, if it was a deployment of production."""
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether its time is over, and it is not cleaned up."""
+        return not self.clean and self.expires_at is not None and self.expires_at <= now
+
+
+class Index:
+    """In memory, from the watch; a restart fills it again. Decisions are never made from it, only wakes."""
+
+    def __init__(self) -> None:
+        self._records: dict[Key, _Seen] = {}
+        self._of_project: dict[tuple[str, str], dict[Key, None]] = {}
+        self._at_work: set[Key] = set()
+
+    def note(self, obj: dict[str, Any], *, deleted: bool) -> bool:
+        """Whether others may have to do with the change. A record's own progress is news to nobody else."""
+        key = key_of(obj)
+        if not deleted and is_at_work(obj):
+            self._at_work.add(key)
+        else:
+            self._at_work.discard(key)
+        if key.kind != DEPLOYMENT_RECORD.kind:
+            return True
+        before, seen = self._records.get(key), None if deleted else _seen(obj)
+        if before is not None and (seen is None or seen.project != before.project):
+            mine = self._of_project.get((key.namespace, before.project), {})
+            mine.pop(key, None)
+            if not mine:
+                self._of_project.pop((key.namespace, before.project), None)
+        if seen is None:
+            self._records.pop(key, None)
+        else:
+            self._records[key] = seen
+            self._of_project.setdefault((key.namespace, seen.project), {})[key] = None
+        return deleted or seen != before
+
+    def concerned(self, obj: dict[str, Any]) -> list[Key]:
+        """Which other objects a change of this one may concern."""
+        key = key_of(obj)
+        if key.kind == DEVOPS_PROJECT.kind:
+            return self.active(key.namespace, key.name)
+        if key.kind == DEPLOYMENT_RECORD.kind:
+            seen = self._records.get(key)
+            project = ((obj.get("spec") or {}).get("projectRef") or {}).get("name", "")
+            found = [Key(DEVOPS_PROJECT.kind, key.namespace, project)] if seen is None or seen.finished else []
+            return [*found, *(other for other in self.active(key.namespace, project) if other != key)]
+        found = [
+            Key(DEVOPS_PROJECT.kind, key.namespace, owner["name"])
+            for owner in obj["metadata"].get("ownerReferences") or ()
+            if owner.get("kind") == DEVOPS_PROJECT.kind
+        ]
+        if key.kind == JENKINS_SETTINGS.kind and found:
+            found.append(Key(ARGO_SETTINGS.kind, key.namespace, key.name))
+        return found
+
+    def active(self, namespace: str, project: str) -> list[Key]:
+        """The records of a project that have not finished."""
+        return [key for key in self._of_project.get((namespace, project), ()) if not self._records[key].finished]
+
+    def urgency(self, key: Key, now: datetime) -> Urgency:
+        """How urgent a pass over this object is."""
+        seen = self._records.get(key)
+        if seen is not None and not seen.finished:
+            return Urgency.DEPLOYMENT
+        due = seen is not None and seen.is_due(now)
+        return Urgency.CHANGE if due or key in self._at_work else Urgency.CHECK
+
+    def of_application(self, namespace: str, project: str, environment: str, now: datetime) -> list[Key]:
+        """The records that may wait for the application of an environment: at work on it, or taking it down."""
+        found = []
+        for key in self._of_project.get((namespace, project), ()):
+            seen = self._records[key]
+            if seen.environment == environment and (not seen.finished or seen.going or seen.is_due(now)):
+                found.append(key)
+        return found
+
+    def oldest_wait(self, now: datetime) -> float:
+        """The age in seconds of the oldest deployment that waits to start; 0 where none does."""
+        waits = [seen.waits_since for seen in self._records.values() if seen.waits_since is not None]
+        return max(0.0, (now - min(waits)).total_seconds()) if waits else 0.0
+
+    def ended(self, namespace: str, project: str) -> list[Ended]:
+        """How the deployments of a project's production have ended that are still there."""
+        found = [self._records[key].ended for key in self._of_project.get((namespace, project), ())]
+        return [each for each in found if each is not None]
+
+    def expired(self, now: datetime) -> list[Key]:
+        """The finished records whose time is over and that are not cleaned up."""
+        return [key for key, seen in self._records.items() if seen.finished and seen.is_due(now)]
+
+
+def _seen(obj: dict[str, Any]) -> _Seen:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    true = {c["type"] for c in status.get("conditions") or () if c.get("status") == "True"}
+    expires = status.get("expiresAt")
+    return _Seen(
+        project=(spec.get("projectRef") or {}).get("name", ""),
+        environment=spec.get("environment", PRODUCTION),
+        finished="Finished" in true,
+        clean="CleanupVerified" in true,
+        going=bool(obj["metadata"].get("deletionTimestamp")),
+        expires_at=datetime.fromisoformat(expires) if expires else None,
+        ended=ended(obj),
+        waits_since=None if "Finished" in true or status.get("applied") else _created(obj),
+    )
+
+
+def _created(obj: dict[str, Any]) -> datetime | None:
+    created = obj["metadata"].get("creationTimestamp")
+    return datetime.fromisoformat(created) if created else None
+
+
+def key_of(obj: dict[str, Any]) -> Key:
+    """The key of an object as read."""
+    metadata = obj["metadata"]
+    return Key(str(obj["kind"]), str(metadata["namespace"]), str(metadata["name"]))

@@ -1,0 +1,260 @@
+"""The Lease: which of the replicas acts. The newest does; where it falls silent, another takes over after the duration.
+
+Kopf's peering cannot decide that: it compares clocks of different machines and fences nothing. Here each replica trusts
+its own monotonic clock alone. The holder may act until its last renewal (counted from before the request) plus the
+duration, less a margin; the others wait for the whole duration from when they saw the last renewal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from ..api.errors import ConflictError, ExternalServiceError, ReconcilerError
+from ..runtime.clock import Clock
+from ..runtime.fence import Fence
+from ..runtime.logs import get_logger
+from ..runtime.waiting import first_of
+from ..services.kubernetes import LEASE, Kubernetes, Object
+from .lease_record import Candidate, LeaseRecord, Move, decide, held_by, record_of, released, renewed_at, wanted_by
+
+NAME = "devops-reconciler"
+MARGIN = 0.2
+"""Share of the duration by which the holder stops earlier: for the way of a request, and for clocks that run apart."""
+ABSENT = ("", "")
+"""What stands for the pulse of a Lease that was there and is deleted: its time begins when we see that."""
+TURNS = 3
+"""How often we look again at once after somebody else's change, before the usual wait."""
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LeasePlace:
+    """Where the Lease is and how it is timed."""
+
+    namespace: str
+    duration: timedelta
+    renew_interval: timedelta
+    name: str = NAME
+
+
+@dataclass(eq=False)
+class Term:
+    """A time in which this replica acts. `over` asks to stop; who acts says with `end` that nothing is at work."""
+
+    wake: asyncio.Event
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
+    lost: bool = False
+    """It ran out, or another took it: what is still at work stands before a closed fence."""
+
+    def end(self) -> None:
+        """Nothing is at work any more."""
+        self.ended = True
+        self.wake.set()
+
+
+class Lease:
+    """Holds the Lease for one replica, as the supervised task `lease`. `fence` is open while this replica may act."""
+
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        clock: Clock,
+        fence: Fence,
+        me: Candidate,
+        place: LeasePlace,
+        on_step_back: Callable[[Candidate], Awaitable[None]] | None = None,
+    ) -> None:
+        """`kubernetes` is not behind the fence. `on_step_back` is told our rank after we were found silent."""
+        self._kubernetes = kubernetes
+        self._clock = clock
+        self._fence = fence
+        self.me = me
+        self._place = place
+        self._stepped_back = on_step_back
+        self._term: Term | None = None
+        self._record: LeaseRecord | None = None
+        self._seen: tuple[str, str] | None = None
+        self._seen_at = 0.0
+        self._asked = False
+        self._resigned = False
+        self._problem: str | None = "not looked at yet"
+        self._began = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._last = Term(self._wake, ended=True)
+        self._free = asyncio.Event()
+
+    # What others ask
+
+    @property
+    def acts(self) -> bool:
+        """Whether this replica may act now."""
+        return self._term is not None and self._fence.is_open
+
+    async def next_term(self) -> Term:
+        """The term that runs, else the next one."""
+        while self._term is None or self._term.over.is_set():
+            self._began.clear()
+            await self._began.wait()
+        return self._term
+
+    async def resign(self) -> None:
+        """End the term in order, release the Lease, and take it no more. Returns when that is done."""
+        self._resigned = True
+        if self._term is not None:
+            self._term.over.set()
+            self._free.clear()
+            self._wake.set()
+            await self._free.wait()
+
+    async def check(self) -> str:
+        """The health check: who acts. Raises ExternalServiceError where that cannot be told."""
+        if self._problem is not None:
+            raise ExternalServiceError(
+                f"Lease {self._place.namespace}/{self._place.name}: {self._problem}", service="kubernetes"
+            )
+        if self.acts:
+            return f"{self.me.identity} acts"
+        holder = self._record.holder if self._record is not None else ""
+        return f"standby; {holder or 'nobody'} acts"
+
+    # The task
+
+    async def run(self) -> None:
+        """Take, renew, ask and hand over until cancelled. Raises only what nobody foresaw."""
+        while True:
+            self._wake.clear()
+            await self._turn()
+            await first_of(self._clock.sleep(self._wait()), self._wake.wait())
+
+    def _wait(self) -> timedelta:
+        waits_for_release = self._term is None and self._asked
+        return self._place.renew_interval / 4 if waits_for_release else self._place.renew_interval
+
+    async def _turn(self) -> None:
+        """One look, and what follows from it."""
+        for _ in range(TURNS):
+            if self._term is not None and not self._fence.is_open:
+                self._lose("it was not renewed in time")
+            try:
+                await self._follow()
+                self._problem = None
+                return
+            except ConflictError as error:
+                # Somebody changed it meanwhile: what is right now depends on what it says.
+                self._record, self._problem = None, error.message
+            except ReconcilerError as error:
+                if self._problem != error.message:
+                    _log.warning("the Lease cannot be looked at or renewed", error=error.message, acts=self.acts)
+                self._problem = error.message
+                return
+
+    async def _follow(self) -> None:
+        if self._term is None or self._record is None:
+            self._see(await self._kubernetes.get(LEASE, self._place.namespace, self._place.name))
+        record = self._record
+        if record is not None and record.holder != self.me.identity:
+            await self._not_ours(record)
+        if self._term is None and not self._last.ended:
+            return  # what was at work when the Lease was lost must end before the fence may open again
+        move = decide(record, self.me, self._silent(), self._place.duration)
+        if record is None:
+            if self._term is not None or (move is Move.TAKE and not self._resigned):
+                await self._take(None)
+        elif move in (Move.RENEW, Move.HAND_OVER):
+            await self._keep(record, move)
+        elif move is Move.TAKE and not self._resigned:
+            await self._take(record)
+        elif move is Move.ASK and not self._resigned:
+            await self._ask(record)
+
+    def _see(self, obj: Object | None) -> None:
+        record = self._record = record_of(obj, self._place.duration) if obj is not None else None
+        if record is None and self._seen is None:
+            return  # it has never been there, as far as we know
+        self._asked = self._asked and record is not None and record.wanted_by == self.me.identity
+        pulse = record.pulse if record is not None else ABSENT
+        if pulse != self._seen:
+            self._seen, self._seen_at = pulse, self._clock.monotonic()
+
+    def _silent(self) -> timedelta | None:
+        return None if self._seen is None else timedelta(seconds=self._clock.monotonic() - self._seen_at)
+
+    async def _take(self, record: LeaseRecord | None) -> None:
+        patch = held_by(self.me, self._place.duration, self._clock.now(), record)
+        since = self._clock.monotonic()
+        if record is None:
+            patch["metadata"]["name"] = self._place.name
+            self._see(await self._kubernetes.create(LEASE, self._place.namespace, patch))
+        else:
+            self._see(await self._patched(patch))
+        self._hold(since)
+        _log.info("this replica acts now", identity=self.me.identity, after=record.holder if record else "")
+
+    async def _keep(self, record: LeaseRecord, move: Move) -> None:
+        """Ours: renew it, or release it when the work has ended."""
+        term = self._term
+        if self._resigned or move is Move.HAND_OVER:
+            if term is None or term.ended:
+                await self._release(record)
+                return
+            if not term.over.is_set():
+                _log.info("a newer replica takes over when the work in flight has ended", newer=record.wanted_by)
+                term.over.set()
+        since = self._clock.monotonic()
+        self._see(await self._patched(renewed_at(self._clock.now(), record)))
+        self._hold(since)
+
+    def _hold(self, since: float) -> None:
+        """It was renewed by a request that was sent at `since`."""
+        self._fence.open_until(since + self._place.duration.total_seconds() * (1 - MARGIN))
+        if self._term is None:
+            self._term, self._last = Term(self._wake), Term(self._wake, ended=True)
+            self._asked = False
+            self._began.set()
+
+    async def _release(self, record: LeaseRecord) -> None:
+        """A release that fails is tried again at the next turn; the fence is closed already."""
+        self._fence.close()
+        self._end_term()
+        self._see(await self._patched(released(self._clock.now(), record)))
+        self._free.set()
+        _log.info("this replica stands by", next=record.wanted_by)
+
+    async def _ask(self, record: LeaseRecord) -> None:
+        self._see(await self._patched(wanted_by(self.me, record)))
+        self._asked = True
+        _log.info("this replica is newer and has asked for the Lease", holder=record.holder)
+
+    async def _patched(self, patch: Object) -> Object:
+        obj = await self._kubernetes.merge_patch(LEASE, self._place.namespace, self._place.name, patch)
+        if obj is None:
+            raise ConflictError("the Lease was deleted")
+        return obj
+
+    async def _not_ours(self, record: LeaseRecord) -> None:
+        """Whoever lost it by silence has shown itself unfit: it stands by, and does not ask for it back."""
+        if self._term is not None:
+            self._lose(f"{record.holder or 'nobody'} has it")
+        if self._last.lost and record.holder and self.me.rank > 0:
+            self.me = self.me.stepped_back()
+            if self._stepped_back is not None:
+                await self._stepped_back(self.me)
+
+    def _lose(self, why: str) -> None:
+        """Without having released it: from here on the fence holds up what is still at work."""
+        self._fence.close()
+        assert self._term is not None
+        self._term.lost = True
+        self._term.over.set()
+        self._end_term()
+        self._free.set()
+        _log.warning("this replica has lost the Lease and does nothing more", why=why)
+
+    def _end_term(self) -> None:
+        if self._term is not None:
+            self._last, self._term = self._term, None

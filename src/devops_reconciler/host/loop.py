@@ -1,0 +1,364 @@
+"""The pass over an object as the host runs it: read afresh, reconcile, report, say when to come back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Protocol
+
+from ..api.conditions import Condition, Reason
+from ..api.definitions import FINALIZER
+from ..api.deployment_record import StepState
+from ..api.errors import ReconcilerError
+from ..engine.pipeline import StepResult
+from ..kinds import KINDS, Context, Verdict, reconciliation
+from ..resources.believing import not_credible
+from ..resources.world import World
+from ..runtime.audit_context import acting_for
+from ..runtime.logs import get_logger
+from ..runtime.metrics import Metrics
+from ..runtime.tracing import NO_ORIGIN, Origin
+from ..runtime.urgency import Urgency
+from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
+from ..services.kubernetes_kinds import Kind
+from .delivery import Delivery, end_of, result_of
+from .errors import INTERNAL, ReconcilerErrorHandler
+from .first_look import FIRST_LOOK, has_work, spread
+from .index import Index, key_of
+from .queue import Key, WorkQueue
+from .requesters import Requesters
+from .store import StatusStore
+from .tally import Tally
+from .traces import Traces, origin_of
+
+QUIET = timedelta(seconds=60)
+"""A pass without steps that comes back no earlier has nothing under way."""
+JITTER = 0.1
+"""Waits are lengthened by up to this share, so that objects do not come in step."""
+
+NEWS = {
+    "Ready",
+    "Suspended",
+    "Drifted",
+    "Conflict",
+    "VendorDegraded",
+    "Expiring",
+    "Expired",
+    "CleanupVerified",
+    "ForceDeleted",
+}
+"""Conditions whose transitions become events."""
+
+_log = get_logger(__name__)
+
+
+class Outbox(Protocol):
+    """Where heartbeats go (the heartbeat sender)."""
+
+    def offer(self, uid: str, outbox: Sequence[Mapping[str, Any]], origin: Origin = NO_ORIGIN) -> None: ...
+
+    def confirmed(self, uid: str) -> int: ...
+
+    def forget(self, uid: str) -> None: ...
+
+    def forget_all(self) -> None: ...
+
+
+class Loop:
+    """Runs the passes of all objects over one queue."""
+
+    def __init__(self, world: World, outbox: Outbox, metrics: Metrics) -> None:
+        self._world = world
+        self._outbox = outbox
+        self._metrics = metrics
+        self._tally = Tally(metrics)
+        self._delivery = Delivery(metrics)
+        self._errors = ReconcilerErrorHandler(world.settings, metrics)
+        self.index = Index()
+        self._requesters = Requesters()
+        self._traces = Traces()
+        self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, urgency_of=self._urgency)
+        metrics.watch_queue("objects", self.queue.oldest)
+        metrics.watch_queue("deployments", lambda: self.index.oldest_wait(world.clock.now()))
+        self._released: dict[Key, asyncio.Event] = {}
+        self._uids: dict[Key, str] = {}
+        self._own: dict[Key, str] = {}
+        self._told: dict[Key, str] = {}
+        self._current: dict[Key, str] = {}
+        """UID of the object that a key means now."""
+
+    # Terms of the Lease
+
+    async def take_over(self) -> None:
+        """Begin to act: look at everything, work in flight at once, the rest spread out so that there is no herd.
+
+        Raises ReconcilerError where the objects cannot be listed; passes have not begun then.
+        """
+        listed = [obj for kind in FIRST_LOOK for obj in await self._every(kind)]
+        quiet = []
+        for key in self.queue.open() - {key_of(obj) for obj in listed}:
+            self.queue.wake(key)  # it came to be after the listing
+        for obj in listed:
+            key, version = key_of(obj), obj["metadata"]["resourceVersion"]
+            self.index.note(obj, deleted=False)
+            self._requesters.note(obj)
+            self._traces.note(obj)
+            if has_work(obj, self._world.clock.now()) or self._told.get(key, version) != version:
+                self.queue.wake(key)
+            else:
+                quiet.append(key)
+            self._told[key], self._current[key] = version, obj["metadata"]["uid"]
+        for key, after in spread(quiet, self._world.settings.start_spread):
+            self.queue.wake(key, after)
+        _log.info("the objects are looked at", at_once=len(listed) - len(quiet), later=len(quiet))
+
+    async def _every(self, kind: Kind) -> list[dict[str, Any]]:
+        namespaces = self._world.settings.reconciler_namespaces
+        return [obj for each in namespaces for obj in await self._world.kubernetes.list(kind, each)]
+
+    async def stand_down(self, within: timedelta) -> None:
+        """Begin no more passes, let those that run end within this time, and send no more heartbeats."""
+        await self.queue.close(within)
+        self._uids.clear()
+        self._outbox.forget_all()
+
+    # What Kopf tells
+
+    def noticed(self, obj: dict[str, Any], *, deleted: bool) -> None:
+        """An event of the watch. Our own saves wake only others, not the object itself.
+
+        Kopf tells one change to several of its handlers, and everything again after a pause: a version that was told
+        is no news.
+        """
+        key, version = key_of(obj), obj["metadata"]["resourceVersion"]
+        if deleted and self._current.get(key, obj["metadata"]["uid"]) != obj["metadata"]["uid"]:
+            return  # Kopf works on objects side by side: its successor of the same name was told of before
+        if not deleted:
+            if self._told.get(key) == version:
+                return
+            self._current[key] = obj["metadata"]["uid"]
+        self._told[key] = version
+        self._requesters.note(obj, deleted=deleted)
+        self._traces.note(obj)
+        if self.index.note(obj, deleted=deleted):
+            for other in self.index.concerned(obj):
+                self.queue.wake(other)
+        if deleted:
+            self._gone(key)
+        elif self._own.get(key) != version and _is_held(obj):
+            self.queue.wake(key)
+
+    def application_changed(self, project: str, environment: str) -> None:
+        """Argo CD tells of a change to the application of an environment."""
+        now = self._world.clock.now()
+        for namespace in self._world.settings.reconciler_namespaces:
+            for key in self.index.of_application(namespace, project, environment, now):
+                self.queue.wake(key)
+
+    def look(self, obj: dict[str, Any]) -> None:
+        """Time for a look, whether something has changed or not."""
+        self.queue.wake(key_of(obj))
+
+    async def wait_released(self, obj: dict[str, Any]) -> None:
+        """Until nothing of the object is left outside: then its finalizer may go."""
+        key = key_of(obj)
+        event = self._released.setdefault(key, asyncio.Event())
+        self.queue.wake(key)
+        await event.wait()
+        self._released.pop(key, None)
+
+    def heartbeat_confirmed(self, uid: str, sequence: int) -> None:
+        """The broker has a heartbeat. A finished record is woken, to clear its outbox."""
+        for key, known in self._uids.items():
+            if known == uid:
+                self.queue.wake(key, timedelta(seconds=1))
+                return
+
+    def expire_due(self) -> int:
+        """Wake the previews whose time is over; how many."""
+        due = self.index.expired(self._world.clock.now())
+        for key in due:
+            self.queue.wake(key)
+        return len(due)
+
+    # The pass
+
+    async def _run(self, key: Key) -> timedelta | None:
+        with self._traces.passing(key) as span:
+            outcome, after = await self._judged(key)
+            span.note({"freeleaps.outcome": outcome})
+            if outcome == INTERNAL:
+                span.fail(Reason.INTERNAL_ERROR.value)
+        return None if after is None else jittered(after)
+
+    async def _judged(self, key: Key) -> tuple[str, timedelta | None]:
+        """One pass: what came of it, and when to come back."""
+        started = time.monotonic()
+        handled = await self._errors.handle_operation(str(key), partial(self._pass, key), _log)
+        after, outcome = handled.after, handled.outcome
+        if handled.after is None:
+            outcome = _outcome(handled.value)
+            after = handled.value.after if handled.value is not None else None
+        self._metrics.reconciles.labels(key.kind, outcome).inc()
+        self._metrics.reconcile_seconds.labels(key.kind).observe(time.monotonic() - started)
+        return outcome, after
+
+    async def _pass(self, key: Key) -> Verdict | None:
+        kind = KINDS[key.kind].kind
+        obj = await self._world.kubernetes.get(kind, key.namespace, key.name)
+        if obj is None:
+            await self._prove_gone(key, kind)
+            self._gone(key)
+            return None
+        obj.setdefault("kind", key.kind)
+        if not _is_held(obj):
+            return None
+        if key.kind == DEPLOYMENT_RECORD.kind:
+            self._uids[key] = obj["metadata"]["uid"]
+            self._offer(obj)
+        store = StatusStore(self._world.kubernetes, kind, obj, self._saved)
+        rec = reconciliation(Context(self._world, store, self._outbox.confirmed), obj)
+        with acting_for(self._requesters.cause(obj)):
+            verdict: Verdict = await rec.run()
+        self._count(key, obj, rec, verdict)
+        await self._report(obj, verdict)
+        if verdict.released and key in self._released:
+            self._released[key].set()
+        return verdict
+
+    async def _prove_gone(self, key: Key, kind: Kind) -> None:
+        """Its absence would take the finalizer off where Kopf waits for the clean-up: then a list must say so too."""
+        if key not in self._released:
+            return
+        field = f"metadata.name={key.name}"
+        listed = await self._world.kubernetes.list(kind, key.namespace, fields=field)
+        if any(obj["metadata"]["name"] == key.name for obj in listed):
+            raise not_credible(f"{key} is absent by name, and is in the list")
+
+    def _saved(self, obj: dict[str, Any], changed: Mapping[str, Any]) -> None:
+        key = key_of(obj)
+        self._own[key] = obj["metadata"]["resourceVersion"]
+        if "heartbeat" in changed:
+            self._offer(obj)
+
+    def _offer(self, obj: dict[str, Any]) -> None:
+        outbox = ((obj.get("status") or {}).get("heartbeat") or {}).get("outbox") or ()
+        if outbox:
+            self._outbox.offer(obj["metadata"]["uid"], outbox, origin_of(obj))
+
+    def _gone(self, key: Key) -> None:
+        self.queue.forget(key)
+        self._own.pop(key, None)
+        self._told.pop(key, None)
+        self._current.pop(key, None)
+        self._tally.forget(key)
+        self._traces.forget(key)
+        if key.kind == DEVOPS_PROJECT.kind:
+            self._delivery.forget(key.namespace, key.name)
+        # Kopf tells of no deletion that happened while it was paused.
+        self.index.note({"kind": key.kind, "metadata": {"namespace": key.namespace, "name": key.name}}, deleted=True)
+        uid = self._uids.pop(key, None)
+        if uid is not None:
+            self._outbox.forget(uid)
+            self._world.project_files.forget(uid)
+        event = self._released.pop(key, None)
+        if event is not None:
+            event.set()
+
+    def _urgency(self, key: Key) -> Urgency:
+        return self.index.urgency(key, self._world.clock.now())
+
+    # Reports
+
+    def _count(self, key: Key, obj: dict[str, Any], rec: Any, verdict: Verdict) -> None:
+        before = (obj.get("status") or {}).get("applied") or ()
+        going = bool(obj["metadata"].get("deletionTimestamp"))
+        if key.kind == DEVOPS_PROJECT.kind and not going:
+            self._delivery.meet(key.namespace, key.name)
+        self._tally.note(key, before, rec.ledger.entries, () if going else verdict.results)
+        for step, seconds in getattr(rec, "ended_steps", ()):
+            self._metrics.step_seconds.labels(step).observe(seconds)
+        for thing in verdict.left:
+            self._metrics.things_left.labels(thing["service"], thing["kind"]).inc()
+        for item in verdict.transitions:
+            if item.type == "Finished" and item.status == "True":
+                self._count_end(obj, item, rec)
+
+    def _count_end(self, obj: dict[str, Any], finished: Condition, rec: Any) -> None:
+        self._metrics.deployments.labels(result_of(finished.reason)).inc()
+        end = end_of(obj, finished.reason, rec.status.finished_at or self._world.clock.now())
+        if end is not None:
+            self._delivery.note(end, self.index.ended(*end.project))
+
+    async def _report(self, obj: dict[str, Any], verdict: Verdict) -> None:
+        """A log line per failure, an event per transition. An event that cannot be posted stops nothing."""
+        for result in verdict.results:
+            _log_result(key_of(obj), result, news=bool(verdict.transitions))
+        for thing in verdict.left:
+            said = {name: thing[name] for name in ("service", "kind", "id", "mark", "error")}
+            _log.warning("a forced deletion has let go of a thing", object=str(key_of(obj)), **said)
+        for item in verdict.transitions:
+            if not _is_news(item):
+                continue
+            kind = "Warning" if _is_bad(item) else "Normal"
+            try:
+                await self._world.kubernetes.create_event(
+                    obj, type=kind, reason=item.reason, message=item.message or item.type, at=self._world.clock.now()
+                )
+            except ReconcilerError as error:
+                _log.warning("an event could not be posted", object=str(key_of(obj)), error=error.message)
+
+
+def _is_held(obj: dict[str, Any]) -> bool:
+    """Whether our finalizer holds it: before, it could go while we make things for it. Kopf puts it on, and tells."""
+    metadata = obj["metadata"]
+    return FINALIZER in (metadata.get("finalizers") or ()) or bool(metadata.get("deletionTimestamp"))
+
+
+def _log_result(key: Key, result: StepResult, *, news: bool) -> None:
+    """A failure that somebody must end is told when it shows, not at each look."""
+    if result.error is None or result.state is StepState.RUNNING:
+        return
+    said = {"object": str(key), "step": result.step, "reason": result.reason.value, "error": result.message}
+    if result.reason is Reason.INTERNAL_ERROR:
+        _log.error("a step failed unexpectedly", **said, exc_info=result.error)
+    elif result.state is StepState.FAILED:
+        (_log.error if news else _log.debug)("a step failed", **said)
+    else:
+        _log.warning("a step is tried again", **said)
+
+
+def _is_news(item: Condition) -> bool:
+    """Reconciling comes and goes with each pass, and Ready says what Stalled and Finished say."""
+    return item.type in NEWS
+
+
+def _is_bad(item: Condition) -> bool:
+    if item.type == "Ready":
+        return item.status == "False" and item.reason != Reason.EXPIRED
+    if item.type == "CleanupVerified":
+        return item.status == "False"
+    return item.type not in {"Suspended", "Expired"}
+
+
+def _outcome(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "gone"
+    if any(r.state is StepState.FAILED for r in verdict.results):
+        return "failed"
+    if any(r.state is StepState.WAITING for r in verdict.results):
+        return "retry"
+    if verdict.results:
+        done = all(r.state in (StepState.SUCCEEDED, StepState.SKIPPED) for r in verdict.results)
+    else:
+        done = verdict.after is None or verdict.after >= QUIET
+    return "done" if done else "progress"
+
+
+def jittered(after: timedelta) -> timedelta:
+    """The same time or a little more."""
+    return after * (1 + random.random() * JITTER)

@@ -1,0 +1,117 @@
+"""Kopf in this process: its watches, our place among its peers, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+import kopf
+from kopf import OperatorSettings
+
+from ..api.errors import ConflictError, ReconcilerError
+from ..resources.world import World
+from ..runtime.logs import get_logger
+from ..runtime.settings import Settings
+from ..services.kubernetes import PEERING, Kubernetes, already_exists
+from ..services.kubernetes_access import ClusterAccess
+from .bindings import operator_settings, registry_of
+from .lease_record import Candidate, micro_time
+from .loop import Loop
+
+_log = get_logger(__name__)
+
+
+async def ensure_peering(kubernetes: Kubernetes, settings: Settings) -> None:
+    """Kopf's peering is silently off without its object, so there is one in each watched namespace.
+
+    Raises (ValidationError, CredentialsError) where that cannot be: starting without would mean two acting replicas.
+    """
+    name = settings.reconciler_peering_name
+    for namespace in settings.reconciler_namespaces:
+        if await kubernetes.get(PEERING, namespace, name) is not None:
+            continue
+        try:
+            await kubernetes.create(PEERING, namespace, {"metadata": {"name": name}})
+        except ConflictError as error:
+            if not already_exists(error):
+                raise
+
+
+async def ttl_monitor(loop: Loop, world: World) -> None:
+    """Look through the previews for those whose time is over. Each also sleeps until its own time: this is the net."""
+    while True:
+        due = loop.expire_due()
+        if due:
+            _log.info("previews have expired", count=due)
+        await world.clock.sleep(world.settings.ttl_check_interval)
+
+
+class KopfHost:
+    """Runs Kopf for one replica. `kubernetes` is not behind the fence: peering is told by every replica."""
+
+    def __init__(self, loop: Loop, world: World, kubernetes: Kubernetes, access: ClusterAccess, me: Candidate) -> None:
+        self._loop = loop
+        self._world = world
+        self._kubernetes = kubernetes
+        self._access = access
+        self._identity = me.identity
+        self._settings: OperatorSettings = operator_settings(world.settings, priority=me.rank)
+        self._watches = asyncio.Event()
+
+    async def check(self) -> str:
+        """The health check `kopf_operator`. Raises RuntimeError until it watches."""
+        if not self._watches.is_set():
+            raise RuntimeError("Kopf does not watch yet")
+        return "watches"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set or a signal to end comes; `stop` is set then. Raises what Kopf itself breaks with."""
+        if not self._world.settings.reconciler_debug:
+            # A line per event and handler, that it was told: what our loop makes of it has lines of its own.
+            logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+        tasks = await kopf.spawn_tasks(
+            registry=registry_of(self._loop, self._access, self._world.settings),
+            settings=self._settings,
+            namespaces=list(self._world.settings.reconciler_namespaces),
+            identity=self._identity,  # type: ignore[arg-type]  # a NewType of str that Kopf does not export
+            stop_flag=stop,
+            ready_flag=self._watches,
+        )
+        await _until_first(tasks, stop)
+
+    async def step_back(self, me: Candidate) -> None:
+        """Take our new rank among the peers at once, so that the Lease's holder is not paused in our favour."""
+        self._settings.peering.priority = me.rank
+        entry = {
+            "priority": me.rank,
+            "lifetime": self._settings.peering.lifetime,
+            "lastseen": micro_time(self._world.clock.now()),
+        }
+        name = self._world.settings.reconciler_peering_name
+        for namespace in self._world.settings.reconciler_namespaces:
+            try:
+                await self._kubernetes.merge_patch(PEERING, namespace, name, {"status": {self._identity: entry}})
+            except ReconcilerError as error:
+                # Kopf's next sign of life says the same.
+                _log.warning("the peers were not told of our rank", namespace=namespace, error=error.message)
+
+
+async def _until_first(tasks: Collection[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    """Until one of Kopf's tasks ends, then end the others. Raises what one of them failed with.
+
+    Not `kopf.run_tasks`: that waits for, and then cancels, every task of the event loop, ours too. Kopf takes SIGTERM
+    and SIGINT itself: it ends in order only when it was told to, and we learn it here.
+    """
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
+        if not failed:
+            stop.set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error

@@ -1,0 +1,68 @@
+"""`.freeleaps.yaml` at the head of the branch: read every `POLL_INTERVAL`, kept in the status of JenkinsSettings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pydantic
+import yaml
+
+from ..api.conditions import Reason
+from ..api.errors import ValidationError
+from ..api.git import GitSpec
+from ..api.jenkins_settings import ProjectFileArgo, ProjectFileJenkins, ProjectFileStatus
+from ..resources.world import World
+from ..services.git import GitCredentials
+from .logins import git_login
+
+FILE = ".freeleaps.yaml"
+
+
+class _Content(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="ignore")
+
+    jenkins: ProjectFileJenkins = ProjectFileJenkins()
+    argo: ProjectFileArgo = ProjectFileArgo()
+
+
+async def read_project_file(
+    world: World, namespace: str, git: GitSpec, known: ProjectFileStatus | None
+) -> ProjectFileStatus:
+    """What the file says now; `known` unchanged while the branch has not moved.
+
+    Raises Refused when the repository or the branch cannot be read, ValidationError when the file is not usable.
+    """
+    login = await git_login(world, namespace, git.credentials_ref, git.url, jenkins=False)
+    credentials = GitCredentials(login.username, login.password.get_secret_value()) if login else None
+    commit = await world.git.resolve(git.url, git.branch, credentials)
+    if commit is None:
+        text = f"{git.url} has no branch {git.branch!r}; push it, or set git.branch"
+        raise ValidationError(text, reason=Reason.REVISION_NOT_FOUND)
+    if known is not None and known.commit == commit:
+        return known
+    body = await world.git.read_file(git.url, commit, FILE, credentials)
+    return _status(body, commit, world.clock.now(), git)
+
+
+def _status(body: bytes | None, commit: str, now: datetime, git: GitSpec) -> ProjectFileStatus:
+    if body is None:
+        return ProjectFileStatus(commit=commit, found=False, read_at=now)
+    content = parse_project_file(body, f"{FILE} of {git.url} at {commit[:12]}")
+    return ProjectFileStatus(commit=commit, found=True, read_at=now, jenkins=content.jenkins, argo=content.argo)
+
+
+def parse_project_file(body: bytes, where: str) -> _Content:
+    """The file's content; raises ValidationError that names the line or the field."""
+    try:
+        value: Any = yaml.safe_load(body)
+    except RecursionError as error:
+        raise ValidationError(f"{where} is not YAML that anybody could read: it is nested too deep") from error
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError: bytes that are no text, and what YAML takes for a date or a number and Python cannot.
+        raise ValidationError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return _Content.model_validate(value or {})
+    except pydantic.ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
+        raise ValidationError(f"{where}: {problems}") from error

@@ -1,0 +1,142 @@
+"""ArgoSettings: repository, project and main application in Argo CD."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from ..api.argo_settings import ArgoSettingsSpec, ArgoSettingsStatus
+from ..api.base import Mode, effective
+from ..api.blocks import IN_CLUSTER
+from ..api.conditions import Reason
+from ..api.deployment_record import PRODUCTION
+from ..api.errors import Waiting
+from ..api.names import application_name
+from ..api.policies import ComponentName
+from ..engine.pipeline import Outcome, Step
+from ..inputs.blocks import (
+    ImageRepository,
+    Place,
+    Source,
+    image_repository,
+    preview_namespaces,
+    production_place,
+    source,
+)
+from ..inputs.logins import git_login
+from ..inputs.plan import Plan
+from ..inputs.project_file import read_project_file
+from ..inputs.subject import Subject, controller
+from ..resources.argo_application import ArgoApplication
+from ..resources.argo_project import ArgoProject
+from ..resources.argo_release import ArgoRelease
+from ..resources.argo_repository import ArgoRepository
+from ..resources.environment import find
+from ..resources.world import World
+from ..services.git import check_url
+from ..services.kubernetes import DEVOPS_PROJECT, JENKINS_SETTINGS
+
+Argo = Subject[ArgoSettingsSpec, ArgoSettingsStatus]
+
+
+async def plan(world: World, subject: Argo) -> Plan:
+    """Steps of one ArgoSettings. Raises Waiting until `.freeleaps.yaml` has been read where the path depends on it."""
+    spec, name = subject.spec, subject.name
+    check_url(spec.git.url, world.settings.git_allowed_hosts)
+    image = image_repository(world.settings, subject.namespace, name, spec.registry.namespace, spec.registry.repository)
+    place = production_place(world.settings, subject.namespace, name, spec.destination)
+    path = None if spec.source.path else await _path_of_project_file(world, subject)
+    wanted = source(spec, name, spec.git.url, spec.git.branch, image, path)
+    check_url(wanted.repo_url, world.settings.git_allowed_hosts)
+    ref = spec.git.credentials_ref if wanted.pinned else None
+    login = await git_login(world, subject.namespace, ref, wanted.repo_url, jenkins=False)
+    repository = ArgoRepository(
+        url=wanted.repo_url,
+        username=login.username if login else "",
+        password=login.password if login else "",
+        password_version=login.version if login else "",
+        user=f"{subject.namespace}/{name}",
+    )
+    project = ArgoProject(
+        name=wanted.project,
+        source_repos=(wanted.repo_url,),
+        destinations=_destinations(place, preview_namespaces(world.settings, subject.namespace, name)),
+    )
+    application = await _application(world, subject, wanted, place, image)
+    policy = effective(spec, None, ComponentName.ARGO)
+    url = f"{world.settings.argocd_endpoint}/applications/{world.settings.argocd_namespace}/{application.name}"
+
+    def fields(outcome: Outcome) -> dict[str, Any]:
+        return {"application": application.name, "url": url}
+
+    steps = (
+        Step("repository", lambda facts: repository, policy),
+        Step("project", lambda facts: project, policy),
+        Step("application", lambda facts: application, policy),
+    )
+    return Plan(steps, fields)
+
+
+def _destinations(place: Place, previews: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Production's namespace, and those of previews, which are always in this cluster."""
+    return tuple(sorted({(place.server, place.namespace), *((IN_CLUSTER, pattern) for pattern in previews)}))
+
+
+async def _path_of_project_file(world: World, subject: Argo) -> str | None:
+    """`argo.path` of `.freeleaps.yaml`, as JenkinsSettings of the same name has read it."""
+    if controller(subject.obj) is None:
+        return None
+    if subject.spec.mode is Mode.PLAN:
+        # JenkinsSettings, which keeps what the file says, may not be there yet and is not written now.
+        return (await read_project_file(world, subject.namespace, subject.spec.git, None)).argo.path
+    sibling = await world.kubernetes.get(JENKINS_SETTINGS, subject.namespace, subject.name)
+    file = ((sibling or {}).get("status") or {}).get("projectFile")
+    if file is None:
+        raise Waiting(
+            f"waits for JenkinsSettings {subject.name} to read .freeleaps.yaml; set argo.source.path to go without",
+            after=timedelta(seconds=5),
+            reason=Reason.DEPENDENCY_NOT_READY,
+        )
+    path = (file.get("argo") or {}).get("path")
+    return str(path) if path else None
+
+
+async def _application(
+    world: World, subject: Argo, wanted: Source, place: Place, image: ImageRepository
+) -> ArgoApplication:
+    held = None
+    if controller(subject.obj) is not None:
+        project = await world.kubernetes.get(DEVOPS_PROJECT, subject.namespace, subject.name)
+        held = find(project, PRODUCTION)
+    release: dict[str, Any] = {}
+    if held is not None:
+        pin = release_of(application_name(subject.name), wanted, f"{image.form}@{held['digest']}", str(held["commit"]))
+        release = {"source": pin.source_patch({}), "syncPolicy": pin.sync_policy}
+    return ArgoApplication(
+        name=application_name(subject.name),
+        project=wanted.project,
+        devops_project=subject.name,
+        environment=PRODUCTION,
+        repo_url=wanted.repo_url,
+        path=wanted.path,
+        target_revision=wanted.target_revision,
+        server=place.server,
+        namespace=place.namespace,
+        release=release,
+        released=held is not None and wanted.pinned,
+    )
+
+
+def release_of(application: str, wanted: Source, image: str, commit: str) -> ArgoRelease:
+    """What a deployment of this image and commit sets in the application."""
+    return ArgoRelease(
+        name=application,
+        project=wanted.project,
+        kind=wanted.kind,
+        image=image,
+        image_name=wanted.image_name,
+        image_parameter=wanted.image_parameter,
+        digest_parameter=wanted.digest_parameter,
+        target_revision=commit if wanted.pinned else None,
+        auto_sync=wanted.auto_sync,
+    )

@@ -1,0 +1,339 @@
+"""How a deployment ends: success, failure, cancellation, supersession; then expiry and removal, proven."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..api.base import Adoption, DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy
+from ..api.conditions import Reason
+from ..api.deployment_record import (
+    PRODUCTION,
+    DeploymentRecordSpec,
+    DeploymentRecordStatus,
+    StepState,
+)
+from ..api.errors import Waiting, fault_of
+from ..api.faults import Fault
+from ..api.project import DevOpsProjectSpec
+from ..engine.conditions import CONFLICT, DRIFTED, READY, STALLED, VENDOR_DEGRADED, say, summarise
+from ..engine.ledger import EntryState
+from ..engine.lifecycle import release
+from ..engine.pipeline import Outcome
+from ..inputs.subject import Subject, parse_spec
+from ..resources.argo_sync import INFO
+from ..resources.believing import not_credible
+from ..resources.environment import EnvironmentClaim, find
+from ..resources.marks import ENVIRONMENT_LABEL, PROJECT_LABEL
+from ..services.argocd_view import ApplicationView
+from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
+from .cleanup import ArgoApplicationInfo, CleanupReport, cleanup_application_resources
+from .crowd import rival
+from .reconcile import SOON, Verdict
+from .telling import Telling
+from .warning import next_warning, warning_text
+
+Record = Subject[DeploymentRecordSpec, DeploymentRecordStatus]
+
+ENDED_WELL = (Reason.SUCCEEDED,)
+STOPPED = {Reason.CANCELLED: "Cancelled", Reason.SUPERSEDED: "Superseded"}
+CLAIM = "claim"
+EXPIRING = "Expiring"
+STOPPING = EffectivePolicy(frozenset(ManagementPolicy), DeletionPolicy.DELETE, Adoption.NEVER, DriftPolicy.REPAIR)
+"""A build that runs for us is stopped, whatever else is to stay; its history remains in Jenkins."""
+
+
+def result_of(reason: Reason) -> str:
+    """The result that the terminal heartbeat tells."""
+    if reason in ENDED_WELL:
+        return "Succeeded"
+    return STOPPED.get(reason, "Failed")
+
+
+class DeploymentEnd(Telling):
+    """The end of a record."""
+
+    report: CleanupReport | None = None
+    """What the clean-up of this pass came to, by resource."""
+
+    # The terminal states
+
+    async def stop(self, reason: Reason, text: str) -> Verdict:
+        """End before the time: what runs for us is stopped first."""
+        outcome = await self.lifecycle().clean(
+            self.ledger, self.save, {"build": STOPPING}, only=lambda entry: entry.step == "build"
+        )
+        waits = outcome.blocking
+        if waits is not None:
+            self.conditions.progressing(f"being stopped: {say(waits)}", Reason.PROGRESSING, retrying=False)
+            await self.save()
+            after = self.next_look(outcome)
+            return Verdict(after=after, results=outcome.results, transitions=self.conditions.transitions)
+        await self._stop_operation()
+        return await self.end(reason, text)
+
+    async def _stop_operation(self) -> None:
+        """Stop our own sync, if it still runs."""
+        sync = self.ledger.current("sync")
+        if sync is None or sync.state is EntryState.ACTIVE:
+            return
+        name, project = str(sync.value["name"]), str(sync.value["project"])
+        app = await self.world.argocd.application(name, project)
+        view = ApplicationView(app or {})
+        if view.operation_running and view.operation_infos.get(INFO) == self.obj["metadata"]["uid"]:
+            await self.world.argocd.terminate_operation(name, project)
+
+    async def end(
+        self, reason: Reason, text: str, outcome: Outcome | None = None, *, fault: Fault | None = None
+    ) -> Verdict:
+        """The terminal state, and the one terminal heartbeat, saved together.
+
+        `fault` is whose failure it is where the outcome has none.
+        """
+        result = result_of(reason)
+        if outcome is not None and outcome.failure is not None:
+            fault = fault_of(outcome.failure.error)
+        if outcome is None or outcome.failure is None:
+            # What an earlier pass met on the way is over.
+            for flag in (CONFLICT, DRIFTED, VENDOR_DEGRADED):
+                self.conditions.drop(flag)
+        else:
+            summarise(self.conditions, outcome, self.generation)
+        if result == "Succeeded":
+            self.conditions.ready(text)
+        else:
+            self.conditions.stalled(reason, text)
+        self.conditions.put("Finished", "True", reason, text)
+        finished = self.now
+        expires = await self.expiry(finished)
+        self.fields.update(finishedAt=finished, etaSeconds=0, observedGeneration=self.generation, fault=fault)
+        self._set_expiry(expires)
+        state = StepState.SUCCEEDED if result == "Succeeded" else StepState.FAILED
+        if result in STOPPED.values():
+            state = StepState.CANCELLED
+        url = self.fields.get("url") if result == "Succeeded" else None
+        percent = 100 if result == "Succeeded" else self.fields.get("percent", self.status.percent)
+        self.tell("done", state, text, percent=percent, eta=0, reason=reason.value, fault=fault, url=url, result=result)
+        await self.save()
+        return Verdict(
+            after=SOON if expires is not None else None,
+            results=outcome.results if outcome is not None else [],
+            transitions=self.conditions.transitions,
+        )
+
+    async def expiry(self, finished_at: datetime) -> datetime | None:
+        """When a preview goes away: spec.expiresAt, else the TTL from the end of the deployment. Production stays."""
+        subject = self.subject()
+        if subject.spec.environment == PRODUCTION:
+            return None
+        if subject.spec.expires_at is not None:
+            return subject.spec.expires_at
+        if subject.spec.ttl is not None:
+            return finished_at + subject.spec.ttl
+        project = await self._project_or_none()
+        if project is None:
+            return finished_at + timedelta(hours=24)
+        return finished_at + parse_spec(DevOpsProjectSpec, project).previews.ttl
+
+    async def _project_or_none(self) -> dict[str, Any] | None:
+        name = self.obj["spec"]["projectRef"]["name"]
+        return await self.world.kubernetes.get(DEVOPS_PROJECT, self.obj["metadata"]["namespace"], name)
+
+    def _until(self, moment: datetime | None) -> timedelta | None:
+        return None if moment is None else max(timedelta(0), moment - self.now)
+
+    # After the end
+
+    async def after_end(self, subject: Record) -> Verdict:
+        """A finished record only expires. A new spec (extended, shortened) moves its end."""
+        if self.status.finished_at is None or self.conditions.is_true("CleanupVerified"):
+            await self.save({"observedGeneration": self.generation})
+            return Verdict(transitions=self.conditions.transitions)
+        expires = self.status.expires_at
+        if self.status.observed_generation != self.generation and not self.conditions.is_true("Expired"):
+            expires = await self.expiry(self.status.finished_at)
+            self.fields.update(observedGeneration=self.generation)
+            if expires != self.status.expires_at:
+                self._set_expiry(expires)
+        if expires is None or self.now < expires:
+            warning = await self._warn(expires)
+            await self.save()
+            after = await self._announce_expiry(expires) or self._until(warning or expires)
+            return Verdict(after=after, transitions=self.conditions.transitions)
+        return await self._expire()
+
+    def _set_expiry(self, expires: datetime | None) -> None:
+        """A new moment: what was announced of the old one holds no longer."""
+        self.conditions.drop(EXPIRING)
+        self.fields.update(expiresAt=expires, nextWarningAt=next_warning(expires, self.now))
+
+    async def _warn(self, expires: datetime | None) -> datetime | None:
+        """Announce the expiry when it is time, if it takes the preview down. Gives when the next warning is due."""
+        due: datetime | None = self.fields.get("nextWarningAt", self.status.next_warning_at)
+        if expires is None or due is None or self.now < due:
+            return due
+        if self._holds(await self._project_or_none()):
+            text = warning_text(expires, self.now)
+            self.conditions.drop(EXPIRING)  # each warning is news, also when the condition is True already
+            self.conditions.put(EXPIRING, "True", Reason.EXPIRES_SOON, text)
+            self.tell("expiry", StepState.PENDING, text, percent=100, reason=Reason.EXPIRES_SOON.value)
+        due = next_warning(expires, self.now)
+        self.fields.update(nextWarningAt=due)
+        return due
+
+    async def _announce_expiry(self, expires: datetime | None) -> timedelta | None:
+        """The environment's entry in the project says when it goes away, as long as we hold it.
+
+        Gives when to try again where the project has changed meanwhile.
+        """
+        claim = self.ledger.current(CLAIM)
+        if expires is None or claim is None:
+            return None
+        wanted = EnvironmentClaim.model_validate(claim.value).model_copy(update={"expires_at": expires})
+        seen = await wanted.observe(self.world, self.me, None)
+        if seen.exists and seen.drift:
+            try:
+                await wanted.update(self.world, self.me, seen)
+            except Waiting as error:
+                return error.after
+        return None
+
+    async def _expire(self) -> Verdict:
+        if not self.conditions.is_true("Expired"):
+            turn = self.world.expiries.wait(str(self.obj["metadata"]["uid"]))
+            if turn > timedelta(0):
+                return Verdict(after=turn)
+            self.conditions.drop(EXPIRING)
+            self.fields.update(nextWarningAt=None)
+            self.conditions.put("Expired", "True", Reason.EXPIRED, "its time to live is over")
+            self.conditions.put(READY, "False", Reason.EXPIRED, "its time to live is over")
+            self.conditions.drop(STALLED)
+            self.conditions.put("CleanupVerified", "Unknown", Reason.PROGRESSING, "being cleaned up")
+            self.tell(
+                "expiry", StepState.RUNNING, "expired; being cleaned up", percent=100, reason=Reason.EXPIRED.value
+            )
+        outcome = await self.clean_up()
+        waits = outcome.blocking
+        if waits is None:
+            self.conditions.put(
+                "CleanupVerified", "True", Reason.CLEANUP_VERIFIED, "all of it was looked for and is gone"
+            )
+            self.tell(
+                "expiry",
+                StepState.SUCCEEDED,
+                "cleaned up and verified gone",
+                percent=100,
+                reason=Reason.CLEANUP_VERIFIED.value,
+            )
+            await self.save()
+            return Verdict(results=outcome.results, transitions=self.conditions.transitions)
+        failed = waits.error is not None
+        status, reason = ("False", Reason.CLEANUP_FAILED) if failed else ("Unknown", Reason.PROGRESSING)
+        self.conditions.put("CleanupVerified", "False" if status == "False" else "Unknown", reason, say(waits))
+        await self.save()
+        after = timedelta(milliseconds=500) if outcome.acted else self.next_look(outcome)
+        return Verdict(after=after, results=outcome.results, transitions=self.conditions.transitions)
+
+    def _holds(self, project: dict[str, Any] | None) -> bool:
+        """Whether this record, and no later one, holds its environment."""
+        held = find(project, self.obj["spec"].get("environment", PRODUCTION))
+        return held is not None and held.get("holder") == self.obj["metadata"]["name"]
+
+    async def clean_up(self) -> Outcome:
+        """Remove what is ours; leave what a later record of the environment holds, or what still runs our image."""
+        project = await self._project_or_none()
+        environment = self.obj["spec"].get("environment", PRODUCTION)
+        held = self._holds(project) if project is not None else await self._is_last()
+        mine = environment != PRODUCTION and held
+        if not mine:
+            release(self.ledger, lambda entry: entry.shared, "the environment is not held by this deployment")
+        if await self._image_in_use(project):
+            release(self.ledger, lambda entry: entry.step == "image", "an environment runs this image")
+        application = ArgoApplicationInfo(
+            name=str(self.status.application or self.obj["metadata"]["name"]),
+            ledger=self.ledger,
+            lifecycle=self.lifecycle(),
+            save=self.save,
+            since=self._cleanup_began(),
+            policies={"build": STOPPING},
+            only=lambda entry: entry.step != CLAIM,
+        )
+        settings, clock = self.world.settings, self.world.clock
+        self.report = await cleanup_application_resources(
+            [application], cleanup_timeout=settings.cleanup_timeout, clock=clock
+        )
+        outcome = self.report.outcomes[application.name]
+        if not any(entry.shared and entry.step != CLAIM for entry in self.ledger.remaining):
+            # The claim goes last: without it, what is still there would look like another's at the next attempt.
+            last = await self.lifecycle().clean(self.ledger, self.save, {}, only=lambda e: e.step == CLAIM)
+            outcome.results += last.results
+            outcome.acted = outcome.acted or last.acted
+        return outcome
+
+    async def _is_last(self) -> bool:
+        """Without a project to tell who holds the environment: whether no later record has been at work on it.
+
+        Raises ExternalServiceError for a list without ourselves: it proves nothing.
+        """
+        environment = self.obj["spec"].get("environment", PRODUCTION)
+        labels = f"{PROJECT_LABEL}={self.obj['spec']['projectRef']['name']},{ENVIRONMENT_LABEL}={environment}"
+        records = await self.world.kubernetes.list(DEPLOYMENT_RECORD, self.obj["metadata"]["namespace"], labels=labels)
+        me = rival(self.obj)
+        if all(record["metadata"]["uid"] != self.obj["metadata"]["uid"] for record in records) and self._labelled():
+            raise not_credible(f"the list of the deployments of {environment} lacks {me.name}")
+        later = [rival(record) for record in records if rival(record).order > me.order]
+        return not any(other.active or other.result == Reason.SUCCEEDED for other in later)
+
+    def _labelled(self) -> bool:
+        return PROJECT_LABEL in (self.obj["metadata"].get("labels") or {})
+
+    def _cleanup_began(self) -> datetime:
+        deleted = self.obj["metadata"].get("deletionTimestamp")
+        expired = self.conditions.get("Expired")
+        if deleted:
+            return datetime.fromisoformat(deleted)
+        return expired.last_transition_time if expired is not None else self.now
+
+    async def _image_in_use(self, project: dict[str, Any] | None) -> bool:
+        """Whether an environment that stays runs our image without a tag of its own: a rollback, or ours to be pruned.
+
+        Another build of the same content has its own tag, and removing one tag leaves the others.
+        """
+        digest = str(self.status.image or "").partition("@")[2]
+        me, preview = self.obj["metadata"]["name"], self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
+        if project is not None and digest and not preview and find(project, PRODUCTION) is None:
+            # Production is never given up, so the status of the project has lost its memory.
+            return self.conditions.is_true("Reachable") or self.ledger.current(CLAIM) is not None
+        for held in ((project or {}).get("status") or {}).get("environments") or ():
+            if not digest or held.get("digest") != digest:
+                continue
+            if held.get("holder") == me:
+                if not preview:
+                    return True
+                continue
+            holder = await self.world.kubernetes.get(
+                DEPLOYMENT_RECORD, self.obj["metadata"]["namespace"], str(held.get("holder"))
+            )
+            if holder is None or (holder.get("spec") or {}).get("rollbackTo"):
+                return True
+        return False
+
+    async def remove(self) -> Verdict:
+        """The record itself goes: with it all that it holds. A deployment that was under way ends as cancelled."""
+        if not self.conditions.is_true("Finished") and self._sequence > 0:
+            self.conditions.put("Finished", "True", Reason.CANCELLED, "deleted while it was under way")
+            self.tell(
+                "done",
+                StepState.CANCELLED,
+                "deleted while it was under way",
+                reason=Reason.CANCELLED.value,
+                result="Cancelled",
+            )
+            await self.save()
+        outcome = await self.clean_up()
+        verdict = await self.conclude_removal(outcome)
+        if verdict.released and not self.all_told and not self.removal_overdue():
+            # Its last words are in its status: it goes when the broker has them.
+            return replace(verdict, after=timedelta(seconds=1), released=False)
+        return verdict

@@ -1,0 +1,180 @@
+"""Gathers what a deployment needs: the spec with defaults in place, `.freeleaps.yaml`, Secrets, a rollback target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..api.base import EffectivePolicy, SecretRef, effective
+from ..api.blocks import IN_CLUSTER
+from ..api.deployment_record import (
+    LAST_HEALTHY,
+    PRODUCTION,
+    DeploymentRecordSpec,
+    DeploymentRecordStatus,
+    StepState,
+)
+from ..api.errors import ValidationError
+from ..api.jenkins_settings import JenkinsSettingsSpec, ProjectFileStatus
+from ..api.names import application_name, default_preview_template, destination_namespace, preview_host
+from ..api.policies import ComponentName, DeletionPolicy
+from ..api.project import DevOpsProjectSpec
+from ..deployment import Deployment, RollbackTarget
+from ..inputs.blocks import (
+    Place,
+    Route,
+    image_repository,
+    preview_place,
+    production_place,
+    route,
+    source,
+)
+from ..inputs.logins import git_login, project_secret
+from ..inputs.subject import Subject
+from ..resources.secret_copy import SecretCopy
+from ..resources.world import World
+from ..services.git import check_url
+from ..services.kubernetes import JENKINS_SETTINGS
+from .jenkins_settings import parameters_of
+
+Record = Subject[DeploymentRecordSpec, DeploymentRecordStatus]
+
+
+async def deployment_of(
+    world: World, record: Record, project: str, spec: DevOpsProjectSpec, rivals: Sequence[dict[str, Any]]
+) -> Deployment:
+    """Everything that the steps need. Raises Refused where the spec asks for what it cannot or may not have."""
+    preview = record.spec.environment != PRODUCTION
+    settings, namespace = world.settings, record.namespace
+    check_url(spec.git.url, settings.git_allowed_hosts)
+    file = await _project_file(world, namespace, project)
+    image = image_repository(settings, namespace, project, spec.registry.namespace, spec.registry.repository)
+    place = _place(world, record, project, spec, preview=preview)
+    path = file.argo.path if file else None
+    return Deployment(
+        record=record.name,
+        uid=record.uid,
+        namespace=namespace,
+        project=project,
+        environment=record.spec.environment,
+        preview=preview,
+        revision=record.spec.revision or spec.git.branch,
+        git_url=spec.git.url,
+        git=await git_login(world, namespace, spec.git.credentials_ref, spec.git.url, jenkins=False),
+        folder=spec.jenkins.folder or project,
+        parameters=parameters_of(JenkinsSettingsSpec.from_project(spec), file),
+        image=image,
+        source=source(spec.argo, project, spec.git.url, spec.git.branch, image, path),
+        place=place,
+        application=application_name(project, record.spec.environment),
+        route=_route(world, record, project, spec, preview=preview),
+        rollback=_rollback_target(record, rivals),
+        secrets=await _secrets(world, namespace, project, spec, place, preview=preview),
+        policies=policies_of(spec, preview=preview),
+    )
+
+
+async def _project_file(world: World, namespace: str, project: str) -> ProjectFileStatus | None:
+    settings = await world.kubernetes.get(JENKINS_SETTINGS, namespace, project)
+    found = ((settings or {}).get("status") or {}).get("projectFile")
+    return ProjectFileStatus.model_validate(found) if found else None
+
+
+def _place(world: World, record: Record, project: str, spec: DevOpsProjectSpec, *, preview: bool) -> Place:
+    if not preview:
+        return production_place(world.settings, record.namespace, project, spec.argo.destination)
+    if spec.argo.destination.server != IN_CLUSTER:
+        raise ValidationError("previews on remote clusters are not supported: deploy to production, or to this cluster")
+    target = destination_namespace(project, record.spec.environment)
+    return preview_place(world.settings, record.namespace, project, target)
+
+
+def _route(world: World, record: Record, project: str, spec: DevOpsProjectSpec, *, preview: bool) -> Route:
+    block = spec.ingress
+    if not preview:
+        return route(world.settings, record.namespace, project, block, block.host)
+    template = spec.previews.host or default_preview_template(block.host, block.zone)
+    try:
+        host = preview_host(template, project, record.spec.environment)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+    found = route(world.settings, record.namespace, project, block.model_copy(update={"zone": None}), host)
+    tls = spec.previews.tls_secret_ref
+    return Route(**{**found.__dict__, "tls_secret": tls.name if tls else None})
+
+
+async def _secrets(
+    world: World, namespace: str, project: str, spec: DevOpsProjectSpec, place: Place, *, preview: bool
+) -> tuple[SecretCopy, ...]:
+    if not place.local:
+        return ()
+    wanted: list[tuple[SecretRef, bool]] = []
+    if spec.registry.pull_secret_ref is not None:
+        wanted.append((spec.registry.pull_secret_ref, True))
+    if preview and spec.previews.tls_secret_ref is not None:
+        wanted.append((spec.previews.tls_secret_ref, False))
+    copies = []
+    for ref, pull in wanted:
+        found = await project_secret(world, namespace, ref)
+        copies.append(
+            SecretCopy(
+                namespace=place.namespace,
+                name=ref.name,
+                project=project,
+                type=found.get("type", "Opaque"),
+                version=f"{found['metadata']['uid']}/{found['metadata']['resourceVersion']}",
+                pull=pull,
+                data=found.get("data") or {},
+            )
+        )
+    return tuple(copies)
+
+
+def _rollback_target(record: Record, rivals: Sequence[dict[str, Any]]) -> RollbackTarget | None:
+    wanted = record.spec.rollback_to
+    if wanted is None:
+        return None
+    if wanted == LAST_HEALTHY:
+        # In order of their end; the last of them is what runs now, healthy or not, and the one before it the way back.
+        held = sorted((r for r in rivals if _has_held(r, record)), key=lambda r: (_end_of(r), r["metadata"]["name"]))
+        healthy = [r for r in held[:-1] if _is_healthy(r)]
+        if not healthy:
+            raise ValidationError("rollbackTo lastHealthy: there is no earlier healthy deployment of this environment")
+        target = healthy[-1]
+    else:
+        by_name = next((r for r in rivals if r["metadata"]["name"] == wanted), None)
+        if by_name is None:
+            raise ValidationError(f"rollbackTo: there is no DeploymentRecord {wanted} of this project; name another")
+        target = by_name
+    status = target.get("status") or {}
+    if not status.get("commit") or not status.get("image"):
+        raise ValidationError(f"rollbackTo: {target['metadata']['name']} never came to an image; name another record")
+    return RollbackTarget(target["metadata"]["name"], status["commit"], status["image"])
+
+
+def _has_held(obj: dict[str, Any], record: Record) -> bool:
+    """Whether another record of our environment has held it."""
+    same = (obj.get("spec") or {}).get("environment", PRODUCTION) == record.spec.environment
+    steps = (obj.get("status") or {}).get("steps") or ()
+    claimed = any(step["name"] == "claim" and step.get("state") == StepState.SUCCEEDED for step in steps)
+    return same and claimed and obj["metadata"]["name"] != record.name
+
+
+def _is_healthy(obj: dict[str, Any]) -> bool:
+    conditions = obj["status"].get("conditions") or ()
+    return any(c["type"] == "Finished" and c["reason"] == "Succeeded" for c in conditions)
+
+
+def _end_of(obj: dict[str, Any]) -> str:
+    return str(obj["status"].get("finishedAt", ""))
+
+
+def policies_of(spec: DevOpsProjectSpec, *, preview: bool) -> dict[str, EffectivePolicy]:
+    """By component. What a preview makes is always removed with it, whatever the project's own things do."""
+    found = {c.value: effective(spec, spec.components, c) for c in ComponentName}
+    if preview:
+        found = {
+            name: EffectivePolicy(policy.management, DeletionPolicy.DELETE, policy.adoption, policy.drift)
+            for name, policy in found.items()
+        }
+    return found

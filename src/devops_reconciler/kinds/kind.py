@@ -1,0 +1,29 @@
+"""What the product must know of a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pydantic
+
+from ..api.policies import ComponentName
+from ..api.status import ResourceStatus
+from ..inputs.plan import Plan
+from ..resources.world import World
+from ..services.kubernetes_kinds import Kind
+
+
+@dataclass(frozen=True)
+class KindOfResource:
+    """One kind: where it lives, what its spec and status are, and what its steps are.
+
+    `components` says to which component each step belongs, so that its removal follows the policies of that component.
+    """
+
+    kind: Kind
+    spec: type[pydantic.BaseModel]
+    status: type[ResourceStatus]
+    plan: Callable[[World, Any], Awaitable[Plan]]
+    components: Mapping[str, ComponentName] = field(default_factory=dict)

@@ -1,0 +1,161 @@
+"""A project's own life: it sets up, keeps a bounded history of deployments, and goes away in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from ..api.conditions import Reason
+from ..api.deployment_record import PRODUCTION, StepState
+from ..api.project import DevOpsProjectSpec, DevOpsProjectStatus
+from ..engine.pipeline import Outcome, Pipeline
+from ..inputs.subject import FORCE_ANNOTATION, Subject, controller
+from ..resources.child import CHILD_KINDS
+from ..resources.marks import PROJECT_LABEL
+from ..resources.world import World
+from ..services.kubernetes import DEPLOYMENT_RECORD
+from .crowd import rival
+from .devops_project import CHILDREN, PROJECT_PARTS
+from .left_behind import asked
+from .planning import plan_of_project
+from .reconcile import SOON, Reconciliation, Verdict
+
+Project = Subject[DevOpsProjectSpec, DevOpsProjectStatus]
+
+PROGRESS_EVERY = timedelta(seconds=10)
+"""How often at most the progress of the children is written, as long as no deployment waits for it."""
+PRUNE_AT_ONCE = 10
+"""How many old records go in one pass: a wrong view costs no more before somebody sees it."""
+SETTLED = (StepState.SUCCEEDED, StepState.SKIPPED, StepState.FAILED)
+
+
+class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatus]):
+    """One pass over one project."""
+
+    async def remove(self) -> Verdict:
+        """Records first: their previews are cleaned up while all that they need is still there. Then the children."""
+        records = await self._records() or await self._unlabelled()
+        if asked(self.obj) is not None:
+            await self._pass_force_on(records)
+        if records:
+            for record in records:
+                metadata = record["metadata"]
+                if not metadata.get("deletionTimestamp"):
+                    await self.world.kubernetes.delete(
+                        DEPLOYMENT_RECORD, metadata["namespace"], metadata["name"], uid=metadata["uid"]
+                    )
+            names = ", ".join(sorted(record["metadata"]["name"] for record in records)[:5])
+            if self.removal_overdue():
+                self.blocked(f"{len(records)} deployments: {names}; see what holds them up")
+            else:
+                text = f"being deleted: {len(records)} deployments are cleaned up first: {names}"
+                self.conditions.progressing(text, Reason.PROGRESSING, retrying=False)
+            await self.save()
+            return Verdict(after=timedelta(seconds=5), transitions=self.conditions.transitions)
+        return await super().remove()
+
+    async def _pass_force_on(self, records: Sequence[dict[str, Any]]) -> None:
+        """Who lets a project go, lets go of what cannot be removed of its deployments and children, too."""
+        metadata = self.obj["metadata"]
+        children = [
+            (kind, await self.world.kubernetes.get(kind, metadata["namespace"], metadata["name"]))
+            for kind in CHILD_KINDS.values()
+        ]
+        value = metadata["annotations"][FORCE_ANNOTATION]
+        for kind, obj in (*((DEPLOYMENT_RECORD, record) for record in records), *children):
+            if obj is None or asked({"kind": kind.kind, **obj}) is not None:
+                continue
+            if kind is not DEPLOYMENT_RECORD and controller(obj) is None:
+                continue
+            patch = {"metadata": {"annotations": {FORCE_ANNOTATION: value}}}
+            await self.world.kubernetes.merge_patch(kind, metadata["namespace"], obj["metadata"]["name"], patch)
+
+    async def advance(self, subject: Project) -> Verdict:
+        verdict = await super().advance(subject)
+        if all(result.state in SETTLED for result in verdict.results):
+            await self._prune(subject)
+        return verdict
+
+    def silence(self, outcome: Outcome) -> timedelta:
+        """Children that come to be one after the other are told of together, unless a deployment waits for that."""
+        progress = all(r.error is None and r.state in (StepState.RUNNING, StepState.SUCCEEDED) for r in outcome.results)
+        if outcome.ready or not progress or self._opens(outcome):
+            return timedelta(0)
+        told = max((condition.last_transition_time for condition in self.status.conditions), default=None)
+        return timedelta(0) if told is None else PROGRESS_EVERY - (self.now - told)
+
+    def _opens(self, outcome: Outcome) -> bool:
+        """Whether deployments may begin now that could not by what the status says."""
+        ready = {result.step for result in outcome.results if result.state is StepState.SUCCEEDED}
+        parts = {condition: kind for kind, _, condition, _ in CHILDREN if condition in PROJECT_PARTS}
+        said = {condition.type for condition in self.status.conditions if condition.status == "True"}
+        return ready.issuperset(parts.values()) and not said.issuperset(parts)
+
+    async def pause(self) -> Verdict:
+        """A paused project pauses its children: each does its own part."""
+        if self.obj["metadata"].get("deletionTimestamp"):
+            return await super().pause()
+        subject = self.subject()
+        spec = subject.spec.model_copy(update={"suspend": True})
+        plan = await self.what.plan(self.world, replace(subject, spec=spec))
+        pipeline: Pipeline[World] = Pipeline(self.world, self.world.clock, self.me)
+        outcome = await pipeline.advance(plan.steps, self.ledger, self.save)
+        verdict = await super().pause()
+        verdict.after = SOON if outcome.acted else self.world.settings.poll_interval
+        return verdict
+
+    async def planned_calls(self) -> list[dict[str, Any]]:
+        return await plan_of_project(self.world, self.obj, await super().planned_calls(), dict(self.context.kinds))
+
+    async def _records(self) -> list[dict[str, Any]]:
+        metadata = self.obj["metadata"]
+        return await self.world.kubernetes.list(
+            DEPLOYMENT_RECORD, metadata["namespace"], labels=f"{PROJECT_LABEL}={metadata['name']}"
+        )
+
+    async def _unlabelled(self) -> list[dict[str, Any]]:
+        """Records of the project that lack its label: made by kubectl a moment ago, or somebody took the label off."""
+        metadata = self.obj["metadata"]
+        others = await self.world.kubernetes.list(DEPLOYMENT_RECORD, metadata["namespace"], labels=f"!{PROJECT_LABEL}")
+        named = [(item, ((item.get("spec") or {}).get("projectRef") or {}).get("name")) for item in others]
+        return [item for item, project in named if project == metadata["name"]]
+
+    async def _prune(self, subject: Project) -> None:
+        """Delete finished records beyond `historyLimit`, never one that holds an environment; a few at a time."""
+        holders = {entry.name: entry.holder for entry in self.status.environments}
+        found = surplus(await self._records(), holders, subject.spec.history_limit)
+        for record in found[:PRUNE_AT_ONCE]:
+            metadata = record["metadata"]
+            await self.world.kubernetes.delete(
+                DEPLOYMENT_RECORD, metadata["namespace"], metadata["name"], uid=metadata["uid"]
+            )
+
+
+def surplus(records: Sequence[dict[str, Any]], holders: Mapping[str, str | None], limit: int) -> list[dict[str, Any]]:
+    """Finished records of each environment beyond the newest `limit`, without those that hold one; the oldest first.
+
+    `holders` is by environment. Where a deployment has succeeded and nobody holds its environment, the status of the
+    project has lost its memory: nothing of that environment is given.
+    """
+    found: list[dict[str, Any]] = []
+    environments = {(item.get("spec") or {}).get("environment", PRODUCTION) for item in records}
+    for environment in environments:
+        mine = [r for r in records if (r.get("spec") or {}).get("environment", PRODUCTION) == environment]
+        if environment not in holders and any(_stands(record) for record in mine):
+            continue
+        finished = sorted((r for r in mine if rival(r).finished), key=lambda r: rival(r).order, reverse=True)
+        for record in finished[limit:]:
+            metadata = record["metadata"]
+            if metadata["name"] not in holders.values() and not metadata.get("deletionTimestamp"):
+                found.append(record)
+    return sorted(found, key=lambda record: rival(record).order)
+
+
+def _stands(record: dict[str, Any]) -> bool:
+    """Whether what it deployed must be there: it has succeeded, and has not expired."""
+    expired = (
+        c["type"] == "Expired" and c["status"] == "True" for c in (record.get("status") or {}).get("conditions") or ()
+    )
+    return rival(record).result == Reason.SUCCEEDED and not any(expired)

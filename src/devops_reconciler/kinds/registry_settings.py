@@ -1,0 +1,28 @@
+"""RegistrySettings: the Docker Hub repository."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..api.base import effective
+from ..api.policies import ComponentName
+from ..api.registry_settings import RegistrySettingsSpec, RegistrySettingsStatus
+from ..engine.pipeline import Outcome, Step
+from ..inputs.blocks import image_repository
+from ..inputs.plan import Plan
+from ..inputs.subject import Subject
+from ..resources.hub_repository import HubRepository
+from ..resources.world import World
+
+
+async def plan(world: World, subject: Subject[RegistrySettingsSpec, RegistrySettingsStatus]) -> Plan:
+    """Steps of one RegistrySettings."""
+    spec = subject.spec
+    image = image_repository(world.settings, subject.namespace, subject.name, spec.namespace, spec.repository)
+    repository = HubRepository(namespace=image.namespace, repository=image.repository, private=spec.private)
+    policy = effective(spec, None, ComponentName.REGISTRY)
+
+    def fields(outcome: Outcome) -> dict[str, Any]:
+        return {"image": image.form}
+
+    return Plan((Step("repository", lambda facts: repository, policy),), fields)

@@ -1,0 +1,27 @@
+"""When a preview's expiry is announced, and in which words. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+WARNINGS = (timedelta(hours=24), timedelta(hours=1))
+"""How long before its expiry a preview is announced to go away."""
+
+
+def next_warning(expires: datetime | None, after: datetime) -> datetime | None:
+    """The first moment of a warning that lies after this one; None when there is none.
+
+    Counted from when the expiry was set, so that a preview that lives for two hours is not announced to go within a
+    day; and from the last warning, so that of several that were missed only one is given.
+    """
+    if expires is None:
+        return None
+    return min((moment for lead in WARNINGS if (moment := expires - lead) > after), default=None)
+
+
+def warning_text(expires: datetime, now: datetime) -> str:
+    """The warning for people."""
+    left = expires - now
+    hours, minutes = divmod(max(1, round(left / timedelta(minutes=1))), 60)
+    about = " ".join(part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part)
+    return f"expires in {about}, at {expires:%Y-%m-%d %H:%M} UTC; action extend, or spec.expiresAt, moves that"

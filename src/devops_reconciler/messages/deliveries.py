@@ -1,0 +1,298 @@
+"""The deliveries of one connection: each written, held or buried, and then acknowledged.
+
+Messages of one project are worked on in the order in which they came, those of different projects side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from aio_pika.abc import AbstractIncomingMessage
+
+from ..api.conditions import Reason
+from ..api.errors import ExternalServiceError, ReconcilerError, Refused
+from ..api.messages import InboundMessage
+from ..runtime.clock import Clock
+from ..runtime.logs import get_logger
+from ..runtime.manager import Backoff
+from ..runtime.metrics import Metrics
+from ..runtime.tracing import Span
+from .canary import TYPE as CANARY
+from .canary import is_canary
+from .connection import ask
+from .inbox import Outcome, read
+from .traced import taking
+from .verdict import UNFORESEEN_ATTEMPTS, Verdict, reason_and_text, verdict
+
+BACKOFF = Backoff(first=timedelta(milliseconds=500), longest=timedelta(seconds=10))
+DEAD_LETTERED = "dead-lettered"
+UNKNOWN = "unknown"
+
+_log = get_logger(__name__)
+
+
+class Accepts(Protocol):
+    """What makes custom resources of messages (`Inbox`)."""
+
+    def place(self, message: InboundMessage) -> tuple[str, str]: ...
+
+    async def accept(self, message: InboundMessage) -> Outcome: ...
+
+
+Bury = Callable[[AbstractIncomingMessage, Reason, str], Awaitable[None]]
+"""Publishes a dead letter (`DeadLetters.bury`)."""
+
+
+Echo = Callable[[AbstractIncomingMessage], Awaitable[None]]
+"""Answers a canary; raises ReconcilerError where it cannot."""
+
+
+async def _no_echo(_canary: AbstractIncomingMessage) -> None:
+    """Nobody answers."""
+
+
+@dataclass(eq=False)
+class _Work:
+    """One delivery on its way to its acknowledgement."""
+
+    delivery: AbstractIncomingMessage
+    message: InboundMessage | None
+    began: float
+    doom: tuple[Reason, str] | None = None
+    """Why it goes to the dead-letter queue, once that is decided."""
+    outcome: Outcome | None = None
+    failures: int = 0
+    unforeseen: int = 0
+
+
+@dataclass
+class Lane:
+    """What the deliveries need around them."""
+
+    inbox: Accepts
+    bury: Bury
+    clock: Clock
+    metrics: Metrics
+    wait_limit: timedelta
+    backoff: Backoff = field(default=BACKOFF)
+    echo: Echo = _no_echo
+    queue: str = ""
+    """Where the deliveries come from, for traces."""
+
+
+class Deliveries:
+    """Works on what `take` gives it. `changed` is set whenever `held` or `broken` became different."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self.changed = asyncio.Event()
+        self.broken: ReconcilerError | None = None
+        """Why this connection cannot be used any longer: an acknowledgement did not get through."""
+        self.settled_at = lane.clock.monotonic()
+        """When a delivery was last acknowledged; at first, the beginning."""
+        self._open: set[_Work] = set()
+        self._held: dict[_Work, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._stopping = asyncio.Event()
+        self._answered = asyncio.Event()
+
+    @property
+    def held(self) -> int:
+        """How many deliveries wait for a service that is away."""
+        return len(self._held)
+
+    def oldest(self) -> float:
+        """The age in seconds of the oldest message that is not acknowledged yet, since it was sent; 0 for none."""
+        return max((self._age(work) for work in self._open), default=0.0)
+
+    def _age(self, work: _Work) -> float:
+        here = self._lane.clock.monotonic() - work.began
+        if work.message is None:
+            return here
+        return max(here, (self._lane.clock.now() - work.message.timestamp).total_seconds())
+
+    @property
+    def why_held(self) -> str:
+        """The error of one of them."""
+        return next(iter(self._held.values()), "")
+
+    def take(self, delivery: AbstractIncomingMessage) -> None:
+        """Begin to work on a delivery."""
+        if is_canary(delivery):
+            self._begin(self._answer(delivery))
+            return
+        work = _Work(delivery, None, self._lane.clock.monotonic())
+        try:
+            work.message = read(delivery.body)
+        except Refused as error:
+            work.doom = reason_and_text(error)
+        key = self._lane.inbox.place(work.message) if work.message is not None else None
+        before = self._last.get(key) if key is not None else None
+        self._open.add(work)
+        task = self._begin(self._settle(work, before))
+        task.add_done_callback(lambda _: self._open.discard(work))
+        if key is not None:
+            self._last[key] = task
+            task.add_done_callback(lambda done: self._forget(key, done))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name="delivery")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _answer(self, canary: AbstractIncomingMessage) -> None:
+        """An answer that does not get through is its sender's to miss: that is what it is for."""
+        outcome = "answered"
+        try:
+            await self._lane.echo(canary)
+        except ReconcilerError as error:
+            outcome = "unanswered"
+            _log.warning("A canary was not answered", error=error.message)
+        if await self._acknowledged(canary):
+            self._lane.metrics.messages.labels(CANARY, outcome).inc()
+
+    def _forget(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        if self._last.get(key) is task:
+            del self._last[key]
+
+    async def stop(self, within: timedelta) -> None:
+        """Let writes that run come to their end; what waits goes back to the broker with the connection."""
+        self._stopping.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within.total_seconds())
+        left = set(self._tasks)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+
+    async def _settle(self, work: _Work, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        with taking(work.delivery, work.message, self._lane.queue) as span:
+            while not self._stopping.is_set():
+                error = await self._attempt(work)
+                if error is None:
+                    _note_end(span, work)
+                    return
+                await self._pause(self._judge(work, error))
+
+    async def _attempt(self, work: _Work) -> BaseException | None:
+        """One try, as a task of its own, so that any failure can be looked at instead of being caught."""
+        attempt = asyncio.create_task(self._handle(work))
+        try:
+            await asyncio.wait({attempt})
+        finally:
+            if not attempt.done():
+                attempt.cancel()
+                await asyncio.wait({attempt})
+        if attempt.cancelled():
+            return ExternalServiceError("the write was interrupted", service="kubernetes")
+        return attempt.exception()
+
+    async def _handle(self, work: _Work) -> None:
+        if work.doom is not None:
+            await self._lane.bury(work.delivery, *work.doom)
+        elif work.outcome is None and work.message is not None:
+            work.outcome = await self._lane.inbox.accept(work.message)
+        self._release(work)
+        await self._acknowledge(work)
+
+    async def _acknowledge(self, work: _Work) -> None:
+        if await self._acknowledged(work.delivery):
+            self._report(work)
+
+    async def _acknowledged(self, delivery: AbstractIncomingMessage) -> bool:
+        """What is not acknowledged comes again on the next connection, which is harmless."""
+        try:
+            await ask("acknowledge", delivery.ack())
+        except ReconcilerError as error:
+            self.broken = error
+            self.changed.set()
+            return False
+        self.settled_at = self._lane.clock.monotonic()
+        return True
+
+    def _release(self, work: _Work) -> None:
+        if self._held.pop(work, None) is not None:
+            self._answered.set()
+            self._answered = asyncio.Event()
+            self.changed.set()
+
+    def _judge(self, work: _Work, error: BaseException) -> timedelta:
+        """Decide, and say when to try again."""
+        work.failures += 1
+        said = verdict(error) if work.doom is None else Verdict.HOLD
+        unforeseen = not isinstance(error, ReconcilerError)
+        if unforeseen:
+            work.unforeseen += 1
+            _log.error("The operator failed on a message", event_id=_event_id(work), exc_info=error)
+            self._lane.metrics.internal_errors.labels("message_listener").inc()
+        if said is Verdict.HOLD:
+            self._hold(work, error)
+        else:
+            self._release(work)
+        if said is Verdict.DEAD_LETTER or (said is Verdict.WAIT and self._is_exhausted(work, unforeseen)):
+            work.doom = reason_and_text(error)
+            return timedelta(0)
+        asked = getattr(error, "after", None)
+        return asked if isinstance(asked, timedelta) else self._lane.backoff.delay(work.failures)
+
+    def _is_exhausted(self, work: _Work, unforeseen: bool) -> bool:
+        if unforeseen:
+            return work.unforeseen >= UNFORESEEN_ATTEMPTS
+        waited = self._lane.clock.monotonic() - work.began
+        return waited >= self._lane.wait_limit.total_seconds()
+
+    def _hold(self, work: _Work, error: BaseException) -> None:
+        if not self._held:
+            _log.warning("Consuming stops until a message can be written", event_id=_event_id(work), error=str(error))
+        self._held[work] = str(error)
+        self.changed.set()
+
+    async def _pause(self, delay: timedelta) -> None:
+        """Sleep; shorter when we are to stop, or when another held delivery got through."""
+        if delay <= timedelta(0):
+            return
+        waiters = [
+            asyncio.create_task(self._lane.clock.sleep(delay)),
+            asyncio.create_task(self._stopping.wait()),
+            asyncio.create_task(self._answered.wait()),
+        ]
+        try:
+            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+            await asyncio.wait(waiters)
+
+    def _report(self, work: _Work) -> None:
+        kind = work.message.event_type.value if work.message is not None else UNKNOWN
+        fields: dict[str, object] = {"type": kind, "event_id": _event_id(work)}
+        if work.message is not None:
+            fields["project"] = work.message.payload.project
+        if work.doom is not None:
+            outcome = DEAD_LETTERED
+            _log.warning("Message refused", **fields, outcome=outcome, reason=work.doom[0].value, error=work.doom[1])
+        else:
+            outcome = work.outcome.word if work.outcome is not None else UNKNOWN
+            detail = work.outcome.detail if work.outcome is not None else ""
+            _log.info("Message taken", **fields, outcome=outcome, detail=detail)
+        self._lane.metrics.messages.labels(kind, outcome).inc()
+
+
+def _note_end(span: Span, work: _Work) -> None:
+    if work.doom is not None:
+        span.fail(work.doom[0].value)
+    elif work.outcome is not None:
+        span.note({"freeleaps.outcome": work.outcome.word, "freeleaps.object": work.outcome.detail})
+
+
+def _event_id(work: _Work) -> str | None:
+    return work.message.event_id if work.message is not None else work.delivery.message_id

@@ -1,0 +1,83 @@
+"""The inbox: a message becomes a custom resource. Knows nothing of RabbitMQ.
+
+Everything here may be done twice with the same effect as once: deliveries are repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..api.conditions import Reason
+from ..api.errors import Refused, ValidationError
+from ..api.messages import InboundMessage, InitializeMessage, parse, unknown_fields
+from ..runtime.clock import Clock
+from ..runtime.logs import get_logger
+from ..runtime.settings import Settings
+from .cluster import Cluster
+from .outcome import Outcome
+from .projects import Projects
+from .records import Records
+
+__all__ = ["BODY_LIMIT", "Inbox", "Outcome", "read"]
+
+BODY_LIMIT = 262_144
+"""Longest body in bytes: what a custom resource and its annotations can hold. The API server answers longer ones with
+errors that look like its own illness."""
+FUTURE_LIMIT = timedelta(hours=24)
+"""A timestamp further ahead is a mistake, which would make the project deaf to every message until then."""
+VERSIONS = (1, "1", "v1")
+"""The versions of the messages that we know; a message without one has the first."""
+
+_log = get_logger(__name__)
+
+
+def read(body: bytes) -> InboundMessage:
+    """The message in a delivery. Raises ValidationError with reason InvalidMessage."""
+    if len(body) > BODY_LIMIT:
+        raise _invalid(f"the body is {len(body)} bytes long; at most {BODY_LIMIT} are taken")
+    try:
+        message = parse(body)
+    except ValueError as error:
+        raise _invalid(str(error)) from error
+    version = (message.model_extra or {}).get("version", VERSIONS[0])
+    if version not in VERSIONS:
+        raise _invalid(f"unknown version {str(version)[:64]!r}: send version 1, or leave it out")
+    return message
+
+
+def _invalid(text: str) -> ValidationError:
+    return ValidationError(text, reason=Reason.INVALID_MESSAGE)
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """Writes custom resources. `kubernetes` is the API server under the operator's identity."""
+
+    kubernetes: Cluster
+    settings: Settings
+    clock: Clock
+
+    def place(self, message: InboundMessage) -> tuple[str, str]:
+        """Namespace and project that a message is about."""
+        return message.payload.namespace or self.settings.reconciler_namespaces[0], message.payload.project
+
+    async def accept(self, message: InboundMessage) -> Outcome:
+        """Do what the message says. Raises ReconcilerError; what becomes of the message then: `verdict`."""
+        namespace, _ = self.place(message)
+        self._check(message, namespace)
+        if unknown := unknown_fields(message):
+            _log.info("Unknown fields are ignored", event_id=message.event_id, fields=unknown)
+        if isinstance(message, InitializeMessage):
+            return await Projects(self.kubernetes).initialize(message, namespace)
+        return await Records(self.kubernetes).act(message, namespace)
+
+    def _check(self, message: InboundMessage, namespace: str) -> None:
+        watched = self.settings.reconciler_namespaces
+        if namespace not in watched:
+            raise Refused(
+                f"payload.namespace: the operator does not watch {namespace}, only {', '.join(watched)}",
+                reason=Reason.PERMISSION_DENIED,
+            )
+        if message.timestamp > self.clock.now() + FUTURE_LIMIT:
+            raise _invalid(f"timestamp: {message.timestamp.isoformat()} is more than 24 hours ahead; correct the clock")

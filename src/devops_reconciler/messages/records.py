@@ -1,0 +1,165 @@
+"""Messages about a deployment: `DevOpsReconcile`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+
+from ..api.base import format_duration
+from ..api.conditions import Reason
+from ..api.definitions import FINALIZER
+from ..api.errors import ConflictError, Refused, ValidationError
+from ..api.messages import Action, ReconcileMessage
+from ..api.names import record_name
+from ..resources.marks import trace_marks
+from ..runtime.logs import get_logger
+from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, Object, already_exists
+from .cluster import (
+    ENVIRONMENT_LABEL,
+    EVENT_ID,
+    EVENT_TIMESTAMP,
+    EXTENDED_AT,
+    PROJECT_LABEL,
+    RACES,
+    REQUESTED_BY,
+    Cluster,
+    time_of,
+    written,
+)
+from .deletions import Deletions
+from .outcome import Outcome
+from .targets import Targets
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Writes DeploymentRecords."""
+
+    kubernetes: Cluster
+
+    async def act(self, message: ReconcileMessage, namespace: str) -> Outcome:
+        """Do what `action` says. Raises ReconcilerError."""
+        match message.payload.action:
+            case Action.DEPLOY | Action.ROLLBACK:
+                return await self._create(message, namespace)
+            case Action.CANCEL:
+                return await self._cancel(message, namespace)
+            case Action.EXTEND:
+                return await self._extend(message, namespace)
+            case Action.DELETE:
+                return await Deletions(self.kubernetes).delete(message, namespace)
+
+    async def _create(self, message: ReconcileMessage, namespace: str) -> Outcome:
+        """The record of the event; one event has one name, so a repetition finds it there."""
+        project = await self.kubernetes.get(DEVOPS_PROJECT, namespace, message.payload.project)
+        record = _record(message, project)
+        name = record["metadata"]["name"]
+        try:
+            await self.kubernetes.create(DEPLOYMENT_RECORD, namespace, record)
+        except ConflictError as error:
+            if not already_exists(error):
+                raise
+            await self._check_ours(message, namespace, name)
+            return Outcome("duplicate", f"DeploymentRecord {namespace}/{name}")
+        return Outcome("created", f"DeploymentRecord {namespace}/{name}")
+
+    async def _check_ours(self, message: ReconcileMessage, namespace: str, name: str) -> None:
+        there = await self.kubernetes.get(DEPLOYMENT_RECORD, namespace, name)
+        if there is not None and there["spec"].get("triggerEventId") != message.event_id:
+            raise Refused(
+                f"DeploymentRecord {namespace}/{name} is there and belongs to another event; send a new event_id",
+                reason=Reason.OWNERSHIP_CONFLICT,
+            )
+
+    async def _cancel(self, message: ReconcileMessage, namespace: str) -> Outcome:
+        record = await Targets(self.kubernetes).required(message, namespace)
+        name = record["metadata"]["name"]
+        if record["spec"].get("cancel") is True:
+            return Outcome("duplicate", f"DeploymentRecord {namespace}/{name}")
+        # One that vanished in between needs no cancelling.
+        patch = {"metadata": {"annotations": asked_by(message)}, "spec": {"cancel": True}}
+        await self.kubernetes.merge_patch(DEPLOYMENT_RECORD, namespace, name, patch)
+        return Outcome("cancelled", f"DeploymentRecord {namespace}/{name}")
+
+    async def _extend(self, message: ReconcileMessage, namespace: str) -> Outcome:
+        """The expiry counts from the message, so that a repetition or a late arrival changes nothing."""
+        race = 0
+        while True:
+            record = await Targets(self.kubernetes).required(message, namespace)
+            name = record["metadata"]["name"]
+            extended_at = time_of(record, EXTENDED_AT)
+            if extended_at is not None and message.timestamp <= extended_at:
+                word = "duplicate" if message.timestamp == extended_at else "outdated"
+                return Outcome(word, f"DeploymentRecord {namespace}/{name}")
+            try:
+                await self.kubernetes.merge_patch(DEPLOYMENT_RECORD, namespace, name, _extension(message, record))
+            except ConflictError:
+                race += 1
+                if race == RACES:
+                    raise
+                continue
+            return Outcome("extended", f"DeploymentRecord {namespace}/{name}")
+
+
+def _extension(message: ReconcileMessage, record: Object) -> Object:
+    if message.payload.ttl is None:
+        raise ValidationError("action extend needs `ttl`", reason=Reason.INVALID_MESSAGE)
+    expires_at = (message.timestamp + message.payload.ttl).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "metadata": {
+            "resourceVersion": record["metadata"]["resourceVersion"],
+            "annotations": {EXTENDED_AT: written(message.timestamp), **asked_by(message)},
+        },
+        "spec": {"expiresAt": expires_at},
+    }
+
+
+def _record(message: ReconcileMessage, project: Object | None) -> Object:
+    payload = message.payload
+    annotations = {
+        EVENT_ID: message.event_id,
+        EVENT_TIMESTAMP: written(message.timestamp),
+        REQUESTED_BY: payload.requested_by,
+    }
+    spec = {
+        "projectRef": {"name": payload.project},
+        "environment": payload.environment,
+        "revision": payload.revision if payload.action is Action.DEPLOY else None,
+        "rollbackTo": payload.to if payload.action is Action.ROLLBACK else None,
+        "ttl": format_duration(payload.ttl) if payload.ttl is not None else None,
+        "concurrencyPolicy": payload.concurrency_policy.value if payload.concurrency_policy is not None else None,
+        "triggerEventId": message.event_id,
+        "requestedBy": payload.requested_by,
+    }
+    metadata: Object = {
+        "name": record_name(payload.project, message.event_id),
+        "labels": {PROJECT_LABEL: payload.project, ENVIRONMENT_LABEL: payload.environment},
+        "annotations": _given(annotations) | trace_marks(),
+        "finalizers": [FINALIZER],
+    }
+    if project is not None:
+        metadata["ownerReferences"] = [_owner(project)]
+    return {"metadata": metadata, "spec": _given(spec)}
+
+
+def asked_by(message: ReconcileMessage) -> Object:
+    """The annotation that says who asked last; none where the message does not say it."""
+    who = message.payload.requested_by
+    return {} if who is None else {REQUESTED_BY: who}
+
+
+def _given(fields: Object) -> Object:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _owner(project: Object) -> Object:
+    return {
+        "apiVersion": DEVOPS_PROJECT.api_version,
+        "kind": DEVOPS_PROJECT.kind,
+        "name": project["metadata"]["name"],
+        "uid": project["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

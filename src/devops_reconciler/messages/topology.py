@@ -1,0 +1,86 @@
+"""What the operator declares at RabbitMQ: the exchanges, its queue, and the dead-letter queue.
+
+Declaring is idempotent. What exists with other properties is an error (406) that names the difference: RabbitMQ changes
+no queue after the fact. All arguments are known to RabbitMQ 3.10 and newer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel, AbstractQueue
+
+from ..api.errors import ValidationError
+from ..api.messages import EventType
+from ..runtime.settings import RabbitmqVariables
+from .connection import ask
+
+ROUTING_KEYS: dict[EventType, str] = {
+    EventType.DEVOPS_INITIALIZE: "devops.initialize",
+    EventType.DEVOPS_RECONCILE: "devops.reconcile",
+}
+"""Where each type of incoming message is published to."""
+
+DELIVERY_LIMIT = 20
+"""After so many returned deliveries the broker itself gives a message up, into the dead-letter queue."""
+DEAD_DELIVERY_LIMIT = 1_000_000
+"""Practically none, which 3.10 cannot express: looking at a dead letter returns it, and must never drop it."""
+
+
+def dead_name(settings: RabbitmqVariables) -> str:
+    """The name of the dead-letter queue, and of the exchange before it."""
+    return f"{settings.rabbitmq_queue}.dead"
+
+
+def queue_arguments(settings: RabbitmqVariables) -> dict[str, Any]:
+    """The arguments of the operator's queue. A dead letter leaves it only when the other queue has confirmed it."""
+    return {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": dead_name(settings),
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def dead_arguments() -> dict[str, Any]:
+    """The arguments of the dead-letter queue."""
+    return {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT}
+
+
+async def declare_queues(channel: AbstractChannel, settings: RabbitmqVariables) -> AbstractQueue:
+    """The operator's queue, bound, with its dead-letter queue before it. Raises ReconcilerError."""
+    await declare_dead_letters(channel, settings)
+    await _declare_topic(channel, settings.rabbitmq_exchange)
+    queue = await _declare_queue(channel, settings.rabbitmq_queue, queue_arguments(settings))
+    for key in ROUTING_KEYS.values():
+        bound = queue.bind(settings.rabbitmq_exchange, key)
+        await ask(f"bind queue '{queue.name}' to '{settings.rabbitmq_exchange}' by '{key}'", bound)
+    return queue
+
+
+async def declare_dead_letters(channel: AbstractChannel, settings: RabbitmqVariables) -> None:
+    """The dead-letter queue and its exchange. Raises ReconcilerError."""
+    name = dead_name(settings)
+    await ask(f"declare exchange '{name}'", channel.declare_exchange(name, ExchangeType.FANOUT, durable=True))
+    queue = await _declare_queue(channel, name, dead_arguments())
+    await ask(f"bind queue '{name}'", queue.bind(name, ""))
+
+
+async def declare_heartbeats(channel: AbstractChannel, settings: RabbitmqVariables) -> None:
+    """The exchange that heartbeats are published to. Raises ReconcilerError."""
+    await _declare_topic(channel, settings.rabbitmq_heartbeat_exchange)
+
+
+async def _declare_topic(channel: AbstractChannel, name: str) -> None:
+    await ask(f"declare exchange '{name}'", channel.declare_exchange(name, ExchangeType.TOPIC, durable=True))
+
+
+async def _declare_queue(channel: AbstractChannel, name: str, arguments: dict[str, Any]) -> AbstractQueue:
+    try:
+        return await ask(f"declare queue '{name}'", channel.declare_queue(name, durable=True, arguments=arguments))
+    except ValidationError as error:
+        raise ValidationError(
+            f"{error.message}; the queue is there with other properties: delete it, or set RABBITMQ_QUEUE to a new name"
+        ) from error

@@ -1,0 +1,149 @@
+"""The Argo CD application of an environment, without what a deployment sets (`argo_release`)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from ..api.conditions import Reason
+from ..api.deployment_record import PRODUCTION
+from ..api.errors import Waiting
+from ..engine.resource import ABSENT, Intent, Observation
+from ..services.argocd_view import ApplicationView
+from .marks import ANNOTATION, ENVIRONMENT_LABEL, PROJECT_LABEL, mark_of
+from .polling import LOOK_AGAIN
+from .world import ExternalResource, World
+
+FINALIZER = "resources-finalizer.argocd.argoproj.io"
+
+
+class ArgoApplication(ExternalResource):
+    """Application `<name>`. Owned: project, repository, path, destination, and targetRevision unless released."""
+
+    service: ClassVar[str] = "argocd"
+
+    name: str
+    project: str
+    devops_project: str
+    environment: str
+    repo_url: str
+    path: str
+    target_revision: str
+    server: str
+    namespace: str
+    release: dict[str, Any] = Field(default_factory=dict)
+    """What the environment's holder had set (`Release.source_patch`): put back when the application is made anew."""
+    released: bool = False
+    """A deployment pins targetRevision: it is then no drift here."""
+    cascade: bool = True
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        found = await self._find(world)
+        if found is None:
+            return ABSENT
+        view = ApplicationView(found)
+        return Observation(
+            exists=True,
+            owner=mark_of(view.annotations),
+            drift=self._drift(found),
+            deleting=view.deleting,
+            after=LOOK_AGAIN,
+            message=_deleting(view),
+            external_id=self.name,
+            url=f"{world.settings.argocd_endpoint}/applications/{world.settings.argocd_namespace}/{self.name}",
+            facts={"application": self.name},
+        )
+
+    def _drift(self, app: dict[str, Any]) -> tuple[str, ...]:
+        spec = app.get("spec") or {}
+        source, destination = spec.get("source") or {}, spec.get("destination") or {}
+        pairs = {
+            "project": (spec.get("project") or "default", self.project),
+            "repoURL": (source.get("repoURL"), self.repo_url),
+            "path": (source.get("path"), self.path),
+            "server": (destination.get("server"), self.server),
+            "namespace": (destination.get("namespace"), self.namespace),
+        }
+        if not self.released:
+            pairs["targetRevision"] = (source.get("targetRevision"), self.target_revision)
+        return tuple(name for name, (there, wanted) in pairs.items() if there != wanted)
+
+    async def create(self, world: World, me: str, seen: Observation) -> None:
+        source = {"repoURL": self.repo_url, "path": self.path, "targetRevision": self.target_revision}
+        spec: dict[str, Any] = {
+            "project": self.project,
+            "source": {**source, **(self.release.get("source") or {})},
+            "destination": {"server": self.server, "namespace": self.namespace},
+        }
+        if self.release.get("syncPolicy"):
+            spec["syncPolicy"] = self.release["syncPolicy"]
+        labels = {PROJECT_LABEL: self.devops_project, ENVIRONMENT_LABEL: self.environment}
+        metadata = {
+            "name": self.name,
+            "annotations": {ANNOTATION: me},
+            "labels": labels,
+            "finalizers": [FINALIZER],
+        }
+        await world.argocd.create_application({"metadata": metadata, "spec": spec})
+
+    async def update(self, world: World, me: str, seen: Observation) -> None:
+        source: dict[str, Any] = {"repoURL": self.repo_url, "path": self.path}
+        if not self.released:
+            source["targetRevision"] = self.target_revision
+        patch = {
+            "metadata": {"annotations": {ANNOTATION: me}},
+            "spec": {
+                "project": self.project,
+                "source": source,
+                "destination": {"server": self.server, "namespace": self.namespace},
+            },
+        }
+        await world.argocd.patch_application(self.name, await self._project_of_now(world), patch)
+
+    async def delete(self, world: World, me: str, seen: Observation) -> None:
+        project = await self._project_of_now(world)
+        if await world.argocd.project(project) is None:
+            await self._give_back_project(world, me, project)
+        await world.argocd.delete_application(self.name, project, cascade=self.cascade)
+
+    async def _project_of_now(self, world: World) -> str:
+        """The Argo CD project that it is in: another one where the spec has changed, or somebody moved it."""
+        found = await self._find(world)
+        return ApplicationView(found).project if found is not None else self.project
+
+    async def _find(self, world: World) -> dict[str, Any] | None:
+        """Argo CD refuses every word by name about an application whose project is gone; its list has it still."""
+        try:
+            return await world.argocd.application(self.name, self.project)
+        except Waiting:
+            if await world.argocd.project(self.project) is not None:
+                raise
+        every = await world.argocd.applications()
+        return next((app for app in every if (app.get("metadata") or {}).get("name") == self.name), None)
+
+    async def _give_back_project(self, world: World, me: str, project: str) -> None:
+        """Nor does it delete such an application: the project is made again, and goes after it (it has our mark).
+
+        Raises Waiting for a preview: the project is of another owner, who makes it again.
+        """
+        if self.environment != PRODUCTION or project != self.project:
+            text = f"argocd: project {project} is gone, and without it the application cannot be deleted"
+            raise Waiting(text, after=LOOK_AGAIN, reason=Reason.DEPENDENCY_NOT_READY)
+        place = {"server": self.server, "namespace": self.namespace}
+        spec = {"description": "Made by devops-reconciler", "sourceRepos": [self.repo_url], "destinations": [place]}
+        await world.argocd.create_project(
+            {"metadata": {"name": project, "annotations": {ANNOTATION: me}}, "spec": spec}
+        )
+
+
+def _deleting(view: ApplicationView) -> str:
+    if not view.deleting:
+        return ""
+    waits = ", ".join(view.finalizers) or "no finalizer"
+    said = "; ".join(view.conditions)
+    return f"Argo CD is deleting it (finalizers: {waits})" + (f": {said}" if said else "")

@@ -1,0 +1,93 @@
+"""The repository as Argo CD knows it. Projects with the same URL share it; it goes with the last of them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field, SecretStr
+
+from ..api.errors import ConflictError, Waiting
+from ..engine.resource import ABSENT, Intent, Observation
+from ..services.argocd import same_url
+from ..services.kubernetes import ARGO_SETTINGS
+from .believing import not_credible
+from .marks import mark_in
+from .polling import LOOK_AGAIN
+from .world import ExternalResource, World
+
+
+class ArgoRepository(ExternalResource):
+    """The repository credentials for `<url>`. Its `name` is the mark of whoever made it."""
+
+    service: ClassVar[str] = "argocd"
+    blind: ClassVar[bool] = True
+
+    url: str
+    username: str
+    password: SecretStr = Field(default=SecretStr(""), exclude=True)
+    password_version: str
+    user: str
+    """Namespace and name of the ArgoSettings that wants it."""
+
+    @property
+    def key(self) -> str:
+        return self.url
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        found = await world.argocd.repository(self.url)
+        if found is None:
+            return ABSENT
+        owner = mark_in(found.get("name"))
+        cluster = me.rsplit(":", 1)[0]
+        if owner is not None and owner != me and owner.startswith(cluster):
+            owner = me  # another project of this cluster made it: it is shared
+        # Argo CD 3.5 shows no user name, older ones do: what is not shown is no drift, or it would be written for ever.
+        shown = found.get("username")
+        drift = ("username",) if shown and self.username and shown != self.username else ()
+        return Observation(exists=True, owner=owner, drift=drift, external_id=self.url)
+
+    def _body(self, me: str) -> dict[str, Any]:
+        login = {"username": self.username, "password": self.password.get_secret_value()} if self.username else {}
+        return {"repo": self.url, "type": "git", "name": me, **login}
+
+    async def create(self, world: World, me: str, seen: Observation) -> None:
+        try:
+            await world.argocd.create_repository(self._body(me))
+        except ConflictError as error:
+            text = f"Argo CD has {self.url} since a moment ago; whose it is shows at the next look"
+            raise Waiting(text, after=LOOK_AGAIN) from error
+
+    async def update(self, world: World, me: str, seen: Observation) -> None:
+        await world.argocd.update_repository(self._body(me))
+
+    async def delete(self, world: World, me: str, seen: Observation) -> None:
+        await world.argocd.delete_repository(self.url)
+
+    async def others(self, world: World) -> bool:
+        """Whether another ArgoSettings still uses the repository.
+
+        Raises ExternalServiceError where our own, which is held until this is done, does not show: a list that lacks
+        it may lack others.
+        """
+        own = False
+        for namespace in world.settings.reconciler_namespaces:
+            for item in await world.kubernetes.list(ARGO_SETTINGS, namespace):
+                metadata, spec = item["metadata"], item.get("spec", {})
+                own = own or f"{namespace}/{metadata['name']}" == self.user
+                if f"{namespace}/{metadata['name']}" == self.user or metadata.get("deletionTimestamp"):
+                    continue
+                url = (spec.get("source") or {}).get("repoURL") or (spec.get("git") or {}).get("url")
+                if url and same_url(url, self.url):
+                    return True
+        if not own:
+            raise not_credible(f"the list of ArgoSettings lacks {self.user}")
+        return False
+
+
+class ArgoRepositoryRemoval(ArgoRepository):
+    """The same repository, looked at for its removal: what others still use counts as not ours."""
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        seen = await super().observe(world, me, intent)
+        ours = seen.exists and seen.owner == me
+        return ABSENT if ours and await self.others(world) else seen

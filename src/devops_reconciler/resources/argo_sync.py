@@ -1,0 +1,139 @@
+"""One sync operation, and the health that follows it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from ..api.conditions import Reason
+from ..engine.resource import ABSENT, Intent, Observation
+from ..services.argocd_view import ApplicationView, failing_resources
+from .polling import LOOK_AGAIN, pause
+from .world import ExternalResource, World
+
+INFO = "deployment"
+"""Name of the operation's info that holds the record's UID."""
+UNUSED_AFTER = timedelta(seconds=10)
+"""How long a healthy application may lack our image before it is said not to use it: its summary comes late."""
+PASSING = ("failed to list refs", "Failed to fetch", "connection refused", "context deadline exceeded", "i/o timeout")
+"""What an operation ends with when Git was away at that moment: it is asked for again, until the step's deadline."""
+
+
+class ArgoSync(ExternalResource):
+    """The sync of application `<name>` for one record, known by the record's UID in the operation's info."""
+
+    service: ClassVar[str] = "argocd"
+    once: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    owned_by_mark: ClassVar[bool] = False
+    removable: ClassVar[bool] = False
+
+    name: str
+    project: str
+    uid: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}#{self.uid}"
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        app = await world.argocd.application(self.name, self.project)
+        view = ApplicationView(app or {})
+        if app is None or view.operation_infos.get(INFO) != self.uid:
+            return ABSENT
+        if view.operation_running:
+            asked = intent.at if intent is not None else world.clock.now()
+            spent = world.clock.now() - (view.operation_started_at or asked)
+            after = pause(spent, world.settings.sync_poll_interval)
+            message = f"sync of {self.name}: {view.operation_phase or 'asked for'}"
+            return Observation(exists=True, ready=False, message=message, after=after)
+        if view.operation_phase == "Error" and any(text in view.operation_message for text in PASSING):
+            return ABSENT
+        if view.operation_phase != "Succeeded":
+            text = f"sync of {self.name} {view.operation_phase}: {view.operation_message or 'Argo CD gives no cause'}"
+            return Observation(exists=True, failed=(Reason.SYNC_FAILED, text))
+        finished = view.operation_finished_at or world.clock.now()
+        return Observation(
+            exists=True, facts={"finished_at": finished.isoformat(), "revision": view.operation_revision}
+        )
+
+    async def create(self, world: World, me: str, seen: Observation) -> None:
+        await world.argocd.sync(self.name, self.project, infos={INFO: self.uid})
+
+
+class ArgoHealth(ExternalResource):
+    """Application `<name>` healthy, with our image, since long enough, and judged after our sync."""
+
+    service: ClassVar[str] = "argocd"
+    once: ClassVar[bool] = True
+    made_elsewhere: ClassVar[bool] = True
+    owned_by_mark: ClassVar[bool] = False
+    removable: ClassVar[bool] = False
+
+    name: str
+    project: str
+    image_digest: str | None = None
+    """Of the image that must run; None where the manifests decide."""
+    synced_at: datetime
+    """When our sync ended: an older judgement of Argo CD's counts for nothing."""
+    since: datetime | None = None
+    """Since when it has been seen healthy with our image."""
+    unused_since: datetime | None = None
+    """Since when it has been seen healthy without our image."""
+    stable_for: timedelta
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        app = await world.argocd.application(self.name, self.project)
+        if app is None:
+            return Observation(message=f"application {self.name} is not there", after=LOOK_AGAIN)
+        view, now = ApplicationView(app), world.clock.now()
+        after = pause(now - self.synced_at, world.settings.sync_poll_interval)
+        trouble = await self._trouble(world, view)
+        if trouble:
+            return Observation(exists=True, ready=False, message=trouble, after=after, facts={"since": None})
+        if self.image_digest is not None and not any(i.endswith(f"@{self.image_digest}") for i in view.images):
+            return self._without_our_image(view, now, after)
+        since = self.since or now
+        left = self.stable_for - (now - since)
+        facts = {"since": since.isoformat()}
+        if left > timedelta(0):
+            message = "healthy; watched whether it stays so"
+            return Observation(exists=True, ready=False, message=message, after=max(after, left), facts=facts)
+        return Observation(exists=True, facts=facts)
+
+    def _without_our_image(self, view: ApplicationView, now: datetime, after: timedelta) -> Observation:
+        since = self.unused_since or now
+        if now - since >= max(self.stable_for, UNUSED_AFTER):
+            return Observation(exists=True, failed=(Reason.IMAGE_NOT_USED, self._unused(view)))
+        message = "healthy; our image does not show yet"
+        facts = {"unused_since": since.isoformat()}
+        return Observation(exists=True, ready=False, message=message, after=after, facts=facts)
+
+    async def _trouble(self, world: World, view: ApplicationView) -> str:
+        if view.reconciled_at is None or view.reconciled_at < self.synced_at:
+            return "Argo CD has not judged it since the sync"
+        if self.image_digest is None and view.reconciled_at == self.synced_at:
+            # Times are whole seconds: without a digest to tell old from new, the same second proves nothing.
+            await world.argocd.refresh(self.name, self.project, hard=False)
+            return "Argo CD judges it anew"
+        if view.operation_running:
+            return "an operation runs"
+        if view.sync_status != "Synced":
+            said = "; ".join(view.conditions)
+            return f"{view.sync_status}" + (f": {said}" if said else "")
+        if view.health == "Healthy":
+            return ""
+        blocking = failing_resources(await world.argocd.resource_tree(self.name, self.project) or {})
+        why = "; ".join(blocking) or view.health_message
+        return view.health + (f": {why}" if why else "")
+
+    def _unused(self, view: ApplicationView) -> str:
+        return (
+            f"application {self.name} is healthy without our image {self.image_digest}; "
+            f"it runs {', '.join(view.images) or 'none'}. "
+            "Set argo.kustomize.imageName (or argo.helm) to the image name that the manifests use"
+        )

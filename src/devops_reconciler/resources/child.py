@@ -1,0 +1,109 @@
+"""A child of a project: one custom resource of its own name, which it owns."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..api.conditions import Reason
+from ..api.definitions import FINALIZER
+from ..engine.resource import ABSENT, Intent, Observation
+from ..services.kubernetes import ARGO_SETTINGS, INGRESS_RESOURCE, JENKINS_SETTINGS, REGISTRY_SETTINGS
+from ..services.kubernetes_kinds import Kind
+from .marks import trace_marks
+from .world import ExternalResource, World
+
+REQUESTED_ANNOTATION = "freeleaps.com/requestedAt"
+"""Asks for a look now; `status.lastHandledReconcileAt` repeats it when that has happened."""
+
+CHILD_KINDS: dict[str, Kind] = {
+    kind.kind: kind for kind in (REGISTRY_SETTINGS, JENKINS_SETTINGS, ARGO_SETTINGS, INGRESS_RESOURCE)
+}
+
+
+class ProjectChild(ExternalResource):
+    """`<kind> <namespace>/<name>`, with the project as its controller."""
+
+    service: ClassVar[str] = "kubernetes"
+    # A field that is no longer wanted is no drift: the API server may have filled it in. Applying takes it out.
+    blind: ClassVar[bool] = True
+
+    child_kind: str
+    namespace: str
+    name: str
+    owner_uid: str
+    spec: dict[str, Any]
+    requested_at: str | None = None
+    """The project's request to look again now, passed on."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.child_kind} {self.namespace}/{self.name}"
+
+    @property
+    def _kind(self) -> Kind:
+        return CHILD_KINDS[self.child_kind]
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        found = await world.kubernetes.get(self._kind, self.namespace, self.name)
+        if found is None:
+            return ABSENT
+        metadata, status = found["metadata"], found.get("status") or {}
+        owned = any(ref.get("uid") == self.owner_uid for ref in metadata.get("ownerReferences") or ())
+        ready: dict[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+        stalled = any(c["type"] == "Stalled" and c["status"] == "True" for c in status.get("conditions") or ())
+        current = status.get("observedGeneration") == metadata["generation"]
+        message = f"{ready.get('reason', 'not seen yet')}: {ready.get('message', '')}".rstrip(": ")
+        failed = (_reason(ready), ready.get("message", "")) if stalled and current and ready else None
+        return Observation(
+            exists=True,
+            owner=me if owned else None,
+            drift=self._drift(found),
+            ready=current and ready.get("status") == "True",
+            failed=failed,
+            deleting=bool(metadata.get("deletionTimestamp")),
+            message=message,
+            facts={"ready": ready.get("status", "Unknown"), "reason": ready.get("reason"), "message": message},
+            external_id=metadata["uid"],
+        )
+
+    def _drift(self, found: dict[str, Any]) -> tuple[str, ...]:
+        drift = () if contains(found.get("spec") or {}, self.spec) else ("spec",)
+        asked = (found["metadata"].get("annotations") or {}).get(REQUESTED_ANNOTATION)
+        return drift if self.requested_at in (None, asked) else (*drift, "requestedAt")
+
+    def _object(self) -> dict[str, Any]:
+        owner = {
+            "apiVersion": "freeleaps.com/v1alpha1",
+            "kind": "DevOpsProject",
+            "name": self.name,
+            "uid": self.owner_uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        metadata: dict[str, Any] = {"name": self.name, "ownerReferences": [owner], "finalizers": [FINALIZER]}
+        asked = {} if self.requested_at is None else {REQUESTED_ANNOTATION: self.requested_at}
+        if annotations := asked | trace_marks():
+            metadata["annotations"] = annotations
+        return {"metadata": metadata, "spec": self.spec}
+
+    async def create(self, world: World, me: str, seen: Observation) -> None:
+        await world.kubernetes.apply(self._kind, self.namespace, self._object(), force=True)
+
+    async def update(self, world: World, me: str, seen: Observation) -> None:
+        await world.kubernetes.apply(self._kind, self.namespace, self._object(), force=True)
+
+    async def delete(self, world: World, me: str, seen: Observation) -> None:
+        await world.kubernetes.delete(self._kind, self.namespace, self.name, uid=seen.external_id)
+
+
+def _reason(condition: dict[str, Any]) -> Reason:
+    """The reason of a child's condition; another version of the operator may have reasons that we do not know."""
+    said = condition.get("reason")
+    return Reason(str(said)) if said in set(Reason) else Reason.DEPENDENCY_NOT_READY
+
+
+def contains(there: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there; what is there besides (defaults, foreign fields) does not matter."""
+    if isinstance(wanted, dict):
+        return isinstance(there, dict) and all(contains(there.get(key), value) for key, value in wanted.items())
+    return bool(there == wanted)

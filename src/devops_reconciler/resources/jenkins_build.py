@@ -1,0 +1,170 @@
+"""One build. The record's UID goes along as a parameter, so that it is found again whatever happened to the reply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import ClassVar
+
+from ..api.conditions import Reason
+from ..api.errors import ExternalServiceError, Waiting
+from ..engine.resource import ABSENT, Intent, Observation
+from ..services.jenkins_types import Build, QueueItem, Stage
+from ..services.jenkins_xml import differences, merge_parameters, read_pipeline
+from .jenkins_job import definitions
+from .polling import pause
+from .world import ExternalResource, World
+
+UID_PARAMETER = "DEPLOYMENT_UID"
+COUNTDOWN = re.compile(r"\s*\(ETA[^)]*\)|\.?\s*Expires in .*")
+"""What changes in Jenkins' words with each look: it would be news, and a write, each time."""
+JENKINS_LAG = timedelta(seconds=15)
+"""From a trigger's arrival until Jenkins shows it, at the longest: in its queue or among its builds."""
+LOG_TAIL = 3
+"""Lines of the log that a failure quotes."""
+
+
+class JenkinsBuild(ExternalResource):
+    """The build of job `<folder>/<name>` with `DEPLOYMENT_UID=<uid>`. There is never a second one."""
+
+    service: ClassVar[str] = "jenkins"
+    once: ClassVar[bool] = True
+    owned_by_mark: ClassVar[bool] = False
+
+    folder: str
+    name: str
+    uid: str
+    commit: str
+    image_repository: str
+    image_tag: str
+    parameters: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        return f"{self.folder}/{self.name}#{self.uid}"
+
+    @property
+    def _path(self) -> tuple[str, str]:
+        return (self.folder, self.name)
+
+    @property
+    def _arguments(self) -> dict[str, str]:
+        ours = {
+            UID_PARAMETER: self.uid,
+            "GIT_REVISION": self.commit,
+            "IMAGE_REPOSITORY": self.image_repository,
+            "IMAGE_TAG": self.image_tag,
+        }
+        return {**self.parameters, **ours}
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        # The queue first: what leaves it meanwhile shows among the builds then, and never in neither.
+        queued = await self._queued(world)
+        builds = [b for b in await world.jenkins.builds(self._path) if b.parameters.get(UID_PARAMETER) == self.uid]
+        if builds:
+            first, *others = sorted(builds, key=lambda build: build.number)
+            surplus = tuple(str(build.number) for build in others if build.building)
+            return replace(await self._of_build(world, first), surplus=surplus)
+        if queued is None:
+            return ABSENT
+        message = f"in the queue of Jenkins: {COUNTDOWN.sub('', queued.why or '') or 'about to start'}"
+        after = pause(world.clock.now() - queued.since, world.settings.build_poll_interval)
+        return Observation(exists=True, ready=False, message=message, after=after, facts={"queue": queued.id})
+
+    async def _queued(self, world: World) -> QueueItem | None:
+        for item in await world.jenkins.queued(self._path):
+            if item.parameters.get(UID_PARAMETER) == self.uid and not item.cancelled:
+                return item
+        return None
+
+    async def _of_build(self, world: World, build: Build) -> Observation:
+        seen = Observation(
+            exists=True,
+            facts={"number": build.number, "url": build.url},
+            external_id=str(build.number),
+            url=build.url,
+        )
+        if not build.finished:
+            return await self._running(world, build, seen)
+        if build.result == "SUCCESS":
+            return replace(seen, percent=100)
+        tail = await self._tail(world, build)
+        text = f"build {build.number} ended with {build.result}{tail}; see {build.url}console"
+        return replace(seen, failed=(Reason.BUILD_FAILED, text))
+
+    async def _running(self, world: World, build: Build, seen: Observation) -> Observation:
+        spent = max(timedelta(0), world.clock.now() - build.started_at)
+        stages = await world.jenkins.stages(self._path, build.number) or []
+        percent, eta = progress(spent, build.estimated, stages)
+        current = next((s.name for s in stages if s.status == "IN_PROGRESS"), None)
+        message = f"build {build.number} runs" + (f": {current}" if current else "")
+        after = pause(spent, world.settings.build_poll_interval)
+        return replace(seen, ready=False, message=message, percent=percent, eta=eta, after=after)
+
+    async def _tail(self, world: World, build: Build) -> str:
+        try:
+            lines = await world.jenkins.log_tail(self._path, build.number, LOG_TAIL)
+        except ExternalServiceError:
+            return ""  # that the build failed is told all the same
+        return f" ({' | '.join(lines)})" if lines else ""
+
+    @property
+    def lag(self) -> timedelta:
+        return JENKINS_LAG
+
+    def settles_in(self, world: World) -> timedelta:
+        """Within this a trigger that was sent may still arrive, and Jenkins would not refuse a second one."""
+        return self.arrives_in(world)
+
+    async def create(self, world: World, me: str, seen: Observation) -> None:
+        await self._restore_parameters(world)
+        await world.jenkins.trigger(self._path, self._arguments)
+
+    async def _restore_parameters(self, world: World) -> None:
+        """A Jenkinsfile with `parameters {}` has erased ours, and Jenkins drops undefined ones silently."""
+        xml = await world.jenkins.config(self._path)
+        if xml is None:
+            raise Waiting(
+                f"jenkins: job {self.folder}/{self.name} is not there yet",
+                after=timedelta(seconds=2),
+                reason=Reason.DEPENDENCY_NOT_READY,
+            )
+        current, wanted = read_pipeline(xml), definitions(self.parameters)
+        if differences(current, replace(current, parameters=wanted)):
+            await world.jenkins.update_config(self._path, merge_parameters(xml, wanted))
+
+    async def update(self, world: World, me: str, seen: Observation) -> None:
+        for number in seen.surplus:
+            await world.jenkins.stop_build(self._path, int(number))
+
+    async def delete(self, world: World, me: str, seen: Observation) -> None:
+        await self.update(world, me, seen)
+        number, queue = seen.facts.get("number"), seen.facts.get("queue")
+        if number is not None and not seen.ready:
+            await world.jenkins.stop_build(self._path, number)
+        elif queue is not None:
+            await world.jenkins.cancel_queued(queue)
+
+
+class JenkinsBuildStop(JenkinsBuild):
+    """The same build, looked at for its removal: what counts is whether it still runs. History stays with the job."""
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        seen = await super().observe(world, me, intent)
+        runs = seen.exists and not seen.ready and seen.failed is None
+        return seen if runs or seen.surplus else ABSENT
+
+
+def progress(
+    spent: timedelta, estimated: timedelta | None, stages: Sequence[Stage]
+) -> tuple[int | None, timedelta | None]:
+    """Percent and time left: by Jenkins' own estimate, else by the stages that are done."""
+    if estimated is not None and estimated > timedelta(0):
+        percent = min(99, int(100 * spent / estimated))
+        return percent, max(timedelta(0), estimated - spent)
+    if stages:
+        done = sum(1 for stage in stages if stage.status == "SUCCESS")
+        return min(99, int(100 * done / len(stages))), None
+    return None, None

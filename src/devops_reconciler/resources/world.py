@@ -1,0 +1,109 @@
+"""What resources act in: the clients, the settings, and who we are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from ..api.conditions import Reason
+from ..api.errors import ConflictError
+from ..api.names import mark
+from ..engine.pipeline import ACT_WITHIN
+from ..engine.resource import Resource
+from ..runtime.clock import Clock
+from ..runtime.every import Every
+from ..runtime.reservations import Reservations
+from ..runtime.secrets import Secrets
+from ..runtime.settings import Settings
+from ..runtime.turns import Turns
+from ..services.argocd import ArgoCD
+from ..services.breakers import Breakers
+from ..services.dns import Nameservers
+from ..services.dockerhub import DockerHub
+from ..services.git import Git
+from ..services.godaddy import GoDaddy
+from ..services.jenkins import Jenkins
+from ..services.kubernetes import (
+    ARGO_SETTINGS,
+    DEVOPS_PROJECT,
+    INGRESS_RESOURCE,
+    JENKINS_SETTINGS,
+    REGISTRY_SETTINGS,
+    Kubernetes,
+)
+from ..services.probe import Prober
+from ..services.registry import Registry
+
+
+@dataclass(frozen=True)
+class World:
+    """One per process. `cluster_id` tells the things of this cluster from those of others."""
+
+    settings: Settings
+    secrets: Secrets
+    cluster_id: str
+    clock: Clock
+    kubernetes: Kubernetes
+    jenkins: Jenkins
+    argocd: ArgoCD
+    hub: DockerHub
+    registry: Registry
+    godaddy: GoDaddy
+    nameservers: Nameservers
+    git: Git
+    prober: Prober
+    project_files: Every
+    """When `.freeleaps.yaml` was last looked for, by UID of the object."""
+    expiries: Turns
+    """How many previews may begin to expire per minute, by UID of the record."""
+    hosts: Reservations
+    """Who has come for a host whose DNS record does not show yet, by the mark."""
+    push_logins: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """By UID of the resource: the version of the login that was last tried, and why the registry refused it."""
+    breakers: Breakers = field(default_factory=Breakers)
+    """Of the clients above, for those who show them."""
+
+
+LAGS = {
+    "argocd": timedelta(seconds=5),
+    "dockerhub": timedelta(seconds=5),
+    "godaddy": timedelta(seconds=5),
+}
+"""From the arrival of a write until the service shows it, at the longest: Argo CD answers from a cache, Docker Hub and
+GoDaddy from replicas."""
+CONSISTENT = timedelta(seconds=1)
+"""For those that show a write at once, as Kubernetes does: so much for the clocks of our replicas."""
+
+OWNERS = (DEVOPS_PROJECT, JENKINS_SETTINGS, REGISTRY_SETTINGS, ARGO_SETTINGS, INGRESS_RESOURCE)
+"""The kinds whose marks things carry: of previews the project's."""
+
+
+class ExternalResource(Resource[World]):
+    """A resource that lives in this world."""
+
+    def arrives_in(self, world: World) -> timedelta:
+        """The window in which an intent may be acted on, the request, the Lease of a replica that stood still with it,
+        and the lag of the service.
+        """
+        settings = world.settings
+        sent = timedelta(seconds=ACT_WITHIN) + settings.request_timeout + settings.lease_duration
+        return sent + self.lag
+
+    @property
+    def lag(self) -> timedelta:
+        """From the arrival of a write until it shows, at the longest."""
+        return LAGS.get(self.service, CONSISTENT)
+
+    async def check_takeover(self, world: World, me: str, owner: str | None) -> None:
+        """Raise ConflictError where `owner` is the mark of a resource that lives in another watched namespace:
+        `adoption` is said by a project's author, and what another team has is not theirs to take."""
+        if owner is None:
+            return
+        places: dict[str, str] = {}
+        for namespace in world.settings.reconciler_namespaces:
+            for kind in OWNERS:
+                for obj in await world.kubernetes.list(kind, namespace):
+                    places[mark(world.cluster_id, namespace, obj["metadata"]["uid"])] = namespace
+        if owner in places and places[owner] != places.get(me):
+            text = f"{self.key} belongs to a resource in another namespace, which adoption does not take it from"
+            raise ConflictError(f"{text}; use another name, or have it removed there", reason=Reason.OWNERSHIP_CONFLICT)

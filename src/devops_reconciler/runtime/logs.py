@@ -1,0 +1,147 @@
+"""Logs: one line per event on stderr, JSON or for the console, in the same form for us and for the libraries.
+
+Secrets are replaced by `****` in the finished line, whoever wrote it: message, field or traceback.
+"""
+
+import base64
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TextIO
+from urllib.parse import quote
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from .tracing import log_fields
+
+HIDDEN = "****"
+_SHORTEST_SECRET = 4
+"""Shorter texts are not searched for: they stand in ordinary words."""
+_SECRET_KEYS = frozenset({"authorization", "password", "token", "secret", "cookie", "api_key", "api_secret"})
+_NOISY = dict.fromkeys(("aiohttp.access", "asyncio", "aiormq", "urllib3"), logging.WARNING)
+
+
+class Redactor:
+    """Replaces secrets in a text. `secrets` is asked for each text, so that rotated ones are known."""
+
+    def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:
+        self._secrets = secrets
+        self._known: frozenset[str] = frozenset()
+        self._forms: tuple[str, ...] = ()
+
+    def __call__(self, text: str) -> str:
+        for form in self._current_forms():
+            if form in text:
+                text = text.replace(form, HIDDEN)
+        return text
+
+    def _current_forms(self) -> tuple[str, ...]:
+        known = frozenset(self._secrets())
+        if known != self._known:
+            forms = {form for secret in known if len(secret) >= _SHORTEST_SECRET for form in _forms_of(secret)}
+            self._known, self._forms = known, tuple(sorted(forms, key=len, reverse=True))
+        return self._forms
+
+
+def _forms_of(secret: str) -> set[str]:
+    """A secret as it may stand in a line: plain, in a URL, in base64; each of these quoted once or twice."""
+    plain = {secret, quote(secret, safe=""), quote(secret), base64.b64encode(secret.encode()).decode()}
+    once = {quoted for text in plain for quoted in _quoted(text)}
+    return plain | once | {quoted for text in once for quoted in _quoted(text)}
+
+
+def _quoted(text: str) -> set[str]:
+    return {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger with structured fields: `log.info("Sentence", field=value)`. Works on the standard library's loggers."""
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_common_processors(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    return logger
+
+
+def configure(
+    log_format: Literal["json", "console"],
+    *,
+    debug: bool = False,
+    secrets: Callable[[], Iterable[str]] = tuple,
+    stream: TextIO | None = None,
+) -> None:
+    """Send all logs of the process to `stream` (stderr) in one form. To be called after Kopf set its own handler up.
+
+    `secrets` gives the values to be hidden (`Secrets.values`).
+    """
+    handler = _OurHandler(stream or sys.stderr)
+    handler.setFormatter(_formatter(log_format, Redactor(secrets)))
+    root = logging.getLogger()
+    for other in [other for other in root.handlers if _is_plain_stream(other)]:
+        root.removeHandler(other)
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    for name, level in _NOISY.items():
+        logging.getLogger(name).setLevel(level)
+    # Kopf silences this one, but "Task exception was never retrieved" must be seen.
+    logging.getLogger("asyncio").propagate = True
+
+
+class _OurHandler(logging.StreamHandler[TextIO]):
+    pass
+
+
+def _is_plain_stream(handler: logging.Handler) -> bool:
+    """Handlers that would print a line a second time, perhaps with secrets: Kopf's, the default one, our last one."""
+    return isinstance(handler, _OurHandler) or type(handler).__name__ in {"StreamHandler", "_KopfStreamHandler"}
+
+
+def _formatter(log_format: Literal["json", "console"], redact: Redactor) -> logging.Formatter:
+    def redacted(_logger: WrappedLogger, _method: str, line: Any) -> Any:
+        return redact(line)
+
+    chain: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _hide_secret_keys]
+    if log_format == "json":
+        chain += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    else:
+        chain.append(structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback))
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_common_processors(), _object_of_kopf], processors=[*chain, redacted]
+    )
+
+
+def _common_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        _span_of_the_moment,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _span_of_the_moment(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.update(log_fields())
+    return event
+
+
+def _object_of_kopf(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Kopf hangs the object it works on to its records: it becomes the same field that our own lines have."""
+    reference = getattr(event.get("_record"), "k8s_ref", None)
+    if reference:
+        event["object"] = {key: reference.get(key) for key in ("kind", "namespace", "name", "uid")}
+    return event
+
+
+def _hide_secret_keys(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for key in event:
+        if key.lower() in _SECRET_KEYS:
+            event[key] = HIDDEN
+    return event

@@ -1,0 +1,65 @@
+"""Reads that several callers share: at GoDaddy each request counts, and 50 projects ask for one zone at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from ..runtime.clock import Clock
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Read(Generic[T]):
+    task: asyncio.Task[T]
+    waiting: int = 0
+    arrived: float | None = None
+
+
+class SharedReads(Generic[T]):
+    """One read per key at a time; who asks meanwhile, or within `lifetime` after its arrival, gets the same result.
+
+    Failures are told to all who wait and are not kept. A read that nobody waits for any more is cancelled.
+    """
+
+    def __init__(self, clock: Clock, lifetime: timedelta) -> None:
+        self._clock = clock
+        self._lifetime = lifetime.total_seconds()
+        self._reads: dict[str, _Read[T]] = {}
+
+    async def get(self, key: str, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The shared result of `read` under `key`."""
+        entry = self._reads.get(key)
+        if entry is None or self._spent(entry):
+            entry = _Read(asyncio.create_task(read()))
+            self._reads[key] = entry
+        entry.waiting += 1
+        try:
+            result = await asyncio.shield(entry.task)
+        finally:
+            entry.waiting -= 1
+            if entry.waiting == 0 and not entry.task.done():
+                entry.task.cancel()
+                self._forget(key, entry)
+        if entry.arrived is None:
+            entry.arrived = self._clock.monotonic()
+        return result
+
+    def drop(self, key: str) -> None:
+        """Whoever asks from now on reads afresh: something was written."""
+        self._reads.pop(key, None)
+
+    def _spent(self, entry: _Read[T]) -> bool:
+        if not entry.task.done():
+            return False
+        if entry.task.cancelled() or entry.task.exception() is not None or entry.arrived is None:
+            return True
+        return self._clock.monotonic() - entry.arrived >= self._lifetime
+
+    def _forget(self, key: str, entry: _Read[T]) -> None:
+        if self._reads.get(key) is entry:
+            del self._reads[key]

@@ -1,0 +1,90 @@
+"""Requests to the API server: the token of the moment, queries, JSON in and out, refusals in the server's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from ..api.errors import CredentialsError, ReconcilerError, Refused
+from .http import Http, Request, Response
+from .kubernetes_errors import broken_apply, refusal, unknown_kind
+from .kubernetes_kinds import Ref
+
+Object = dict[str, Any]
+Query = Mapping[str, str | None]
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
+
+
+class Token(Protocol):
+    """The bearer token of the moment, or None where TLS identifies us."""
+
+    def __call__(self) -> str | None: ...
+
+    def drop(self) -> bool:
+        """The server refused the token: forget it. False where reading again would give the same."""
+        ...
+
+
+class Calls:
+    """Sends one request at a time under one identity."""
+
+    def __init__(self, http: Http, token: Token | None) -> None:
+        self.http = http
+        self._token = token
+
+    async def send(
+        self, verb: str, method: str, ref: Ref, *, query: Query | None = None, body: Any = None, content: str = JSON
+    ) -> Response:
+        """One request about one object or collection. A 404 comes back only where it is the object that is absent."""
+        path = ref.path if ref.name is None or method != "POST" else Ref(ref.kind, ref.namespace).path
+        present = {key: value for key, value in (query or {}).items() if value is not None}
+        path += "?" + urlencode(present) if present else ""
+        data = None if body is None else json.dumps(body).encode()
+        operation = f"{verb} {ref.operation}"
+        try:
+            response = await self._authorized(operation, method, path, data, content)
+        except Refused as error:
+            raise refusal(error, f"{verb} {ref}") from error
+        if response.status == 500:
+            raise broken_apply(response, f"{verb} {ref}") or self._table(operation, method, path, response)
+        if response.status == 404 and (unknown := unknown_kind(response, ref.kind)):
+            raise unknown
+        return response
+
+    async def read(self, operation: str, path: str) -> Object:
+        """A page of the server that is no object of a kind, for example /version."""
+        return self.parsed(await self._authorized(operation, "GET", path, None, JSON), operation)
+
+    async def _authorized(self, operation: str, method: str, path: str, body: bytes | None, content: str) -> Response:
+        async def once() -> Response:
+            headers = self.headers() | ({} if body is None else {"Content-Type": content})
+            accept = (500,) if content == APPLY else ()
+            return await self.http.request(operation, method, path, headers=headers, body=body, accept=accept)
+
+        try:
+            return await once()
+        except CredentialsError as error:
+            if error.status != 401 or self._token is None or not self._token.drop():
+                raise
+        return await once()
+
+    def _table(self, operation: str, method: str, path: str, response: Response) -> ReconcilerError:
+        request = Request(method, self.http.base + path, {}, None, self.http.timeout)
+        return self.http.error(operation, request, response)
+
+    def headers(self) -> dict[str, str]:
+        token = self._token() if self._token is not None else None
+        return {"Accept": JSON} | ({"Authorization": f"Bearer {token}"} if token else {})
+
+    def parsed(self, response: Response, operation: str) -> Object:
+        """The JSON object of an answer; anything else is an ExternalServiceError."""
+        try:
+            value = response.json()
+        except ValueError:
+            raise self.http.malformed(operation, "it is not JSON, or cut off") from None
+        if not isinstance(value, dict):
+            raise self.http.malformed(operation, "it is not a JSON object")
+        return value

@@ -1,0 +1,128 @@
+"""Repositories of the stand-in: registered sources, whose secrets never come out again."""
+
+from __future__ import annotations
+
+from .argocd_accounts import Session
+from .argocd_compare import Sources, plain_url
+from .argocd_errors import FAILED_PRECONDITION, NOT_FOUND, UNKNOWN, GrpcError, denied, invalid
+from .argocd_git import SourceError
+from .argocd_state import Json, Repository, State
+
+DIFFERENT = "existing repository spec is different; use upsert flag to force update"
+SHOWN = (
+    "repo",
+    "type",
+    "name",
+    "project",
+    "insecure",
+    "enableLfs",
+    "proxy",
+    "noProxy",
+    "forceHttpBasicAuth",
+)
+
+
+class Repositories:
+    """The repository service. A repository belongs to all projects, or is scoped to one."""
+
+    def __init__(self, state: State, sources: Sources) -> None:
+        self._state = state
+        self._sources = sources
+
+    async def list(self, session: Session) -> Json:
+        items = [
+            await self._shown(each) for each in [*self._state.repositories.values()] if _may(session, "get", each.spec)
+        ]
+        return {"metadata": {}, "items": items}
+
+    async def get(self, session: Session, url: str, project: str) -> Json:
+        found = self._find(url, project)
+        if not _may(session, "get", found.spec):
+            raise denied()
+        return await self._shown(found)
+
+    async def create(self, session: Session, spec: Json, *, upsert: bool) -> Json:
+        if not spec.get("repo"):
+            raise invalid("missing payload in request")
+        _must(session, "create", spec)
+        spec = {**spec, "type": spec.get("type") or "git"}
+        spec.pop("connectionState", None)
+        if not spec.get("project"):
+            try:
+                await self._sources.test(spec)
+            except SourceError as error:
+                raise GrpcError(UNKNOWN, f"error testing repository connectivity: {error}") from error
+        key = (plain_url(spec["repo"]), spec.get("project", ""))
+        existing = self._state.repositories.get(key)
+        if existing is not None and existing.spec != spec:
+            if not upsert:
+                raise invalid(f'{DIFFERENT}; difference in keys "{",".join(sorted(_changed(existing.spec, spec)))}"')
+            _must(session, "update", spec)
+        self._state.repositories[key] = Repository(spec)
+        return _echo(spec)
+
+    async def update(self, session: Session, url: str, spec: Json) -> Json:
+        if not any(plain == plain_url(url) for plain, _ in self._state.repositories):
+            _must(session, "update", spec)
+            raise GrpcError(NOT_FOUND, f'repository "{url}" not found')
+        found = self._find(url, str(spec.get("project", "")), any_scope=True)
+        _must(session, "update", found.spec)
+        _must(session, "update", spec)
+        del self._state.repositories[plain_url(url), found.spec.get("project", "")]
+        kept = {**spec, "repo": url, "type": spec.get("type") or "git"}
+        kept.pop("connectionState", None)
+        self._state.repositories[plain_url(url), kept.get("project", "")] = Repository(kept)
+        return _echo(spec)
+
+    def delete(self, session: Session, url: str, project: str) -> Json:
+        found = self._find(url, project)
+        _must(session, "delete", found.spec)
+        del self._state.repositories[plain_url(url), found.spec.get("project", "")]
+        return {}
+
+    def _find(self, url: str, project: str, *, any_scope: bool = False) -> Repository:
+        """403 when there is none; 400 when several projects have one with this URL and none is named."""
+        found = {scope: each for (plain, scope), each in self._state.repositories.items() if plain == plain_url(url)}
+        if project and not any_scope:
+            found = {scope: each for scope, each in found.items() if scope == project}
+        if not found:
+            raise denied()
+        if len(found) > 1 and project not in found:
+            names = ", ".join(sorted(found))
+            raise GrpcError(FAILED_PRECONDITION, f'repository found for multiple projects: [{names}] for "{url}"')
+        return found.get(project) or next(iter(found.values()))
+
+    async def _shown(self, repository: Repository) -> Json:
+        shown = {key: repository.spec[key] for key in SHOWN if repository.spec.get(key)}
+        if repository.connection is None:
+            repository.connection = await self._connection(repository.spec)
+        return {**shown, "connectionState": repository.connection}
+
+    async def _connection(self, spec: Json) -> Json:
+        state: Json = {"status": "Successful", "message": "", "attemptedAt": self._state.now()}
+        try:
+            await self._sources.test(spec)
+        except SourceError as error:
+            state |= {"status": "Failed", "message": f"Unable to connect to repository: {error}"}
+        return state
+
+
+def _echo(spec: Json) -> Json:
+    """What a write answers: hardly more than the address."""
+    return {key: spec[key] for key in ("repo", "type", "name") if spec.get(key)}
+
+
+def _changed(one: Json, other: Json) -> set[str]:
+    return {key for key in {*one, *other} if one.get(key) != other.get(key)}
+
+
+def _name(spec: Json) -> str:
+    return f"{spec['project']}/{spec['repo']}" if spec.get("project") else str(spec["repo"])
+
+
+def _may(session: Session, action: str, spec: Json) -> bool:
+    return session.may("repositories", action, _name(spec))
+
+
+def _must(session: Session, action: str, spec: Json) -> None:
+    session.must("repositories", action, _name(spec))

@@ -1,0 +1,142 @@
+"""The commands of the pages on set-up, run as they stand, in their order, against a real API server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devops_reconciler.runtime.settings import ConfigurationValidator
+from testbed import build, chart
+from testbed.kubernetes import ControlPlane
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("quickstart.md", "upgrade.md", "installation.md")
+"""In the order in which a newcomer comes to them."""
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(
+    r"^[^`\n]*`([\w./-]*\.\w+)`[^`\n]*(?:`[^`\n]*`[^`\n]*)*:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+NEEDS = (
+    "docker ",
+    "rabbitmqctl ",
+    "argocd account ",
+    " rollout status ",
+    " exec ",
+    " wait ",
+    "get dop,dr",
+    "delete dop ",
+)
+"""What has no place on a bare API server: accounts elsewhere, containers that run, an operator that acts."""
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The contents of a page's blocks in this language."""
+    return [content for fence, content in _BLOCK.findall(text) if fence == language]
+
+
+def files() -> dict[str, str]:
+    """The files that the quickstart names before their content."""
+    found = dict(_FILE.findall(page("quickstart.md")))
+    assert found.keys() >= {"values.yaml", "shop.yaml", "manifests/kustomization.yaml"}
+    return found
+
+
+@pytest.fixture
+def cluster() -> Iterator[ControlPlane]:
+    """One that has never heard of us, with what Argo CD has for its settings."""
+    control_plane = ControlPlane()
+    control_plane.start()
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}
+    maps = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "argocd"}}
+        for name in ("argocd-cm", "argocd-rbac-cm")
+    ]
+    asyncio.run(control_plane.apply([space, *maps]))
+    yield control_plane
+    control_plane.stop()
+
+
+class Newcomer:
+    """Somebody with a shell, helm and kubectl, who does what the pages say."""
+
+    def __init__(self, cluster: ControlPlane, home: Path) -> None:
+        self.home = home
+        self._environment = {
+            "PATH": f"{cluster.programs}:{build.ensure('helm')}:{os.environ['PATH']}",
+            "KUBECONFIG": str(cluster.kubeconfig()),
+            "HOME": str(home),
+        }
+
+    def types(self, commands: str) -> str:
+        """What the commands print; they neither fail nor warn."""
+        done = subprocess.run(
+            ["bash", "-e"],
+            input=commands,
+            cwd=self.home,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
+        assert "arning" not in done.stderr, f"{commands}\n{done.stderr}"
+        return done.stdout
+
+
+def test_every_command_works_in_its_order(cluster: ControlPlane, tmp_path: Path) -> None:
+    for name, text in files().items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    newcomer = Newcomer(cluster, tmp_path)
+
+    said = "".join(newcomer.types(commands) for name in PAGES for commands in blocks(page(name), "sh"))
+
+    assert "devopsproject.freeleaps.com/shop created" in said
+    assert "STATUS: deployed" in said
+    assert "Rollback was a success" in said
+    space = "/apis/apps/v1/namespaces/freeleaps-devops-system/deployments/devops-reconciler"
+    assert asyncio.run(cluster.get(space))["spec"]["replicas"] == 2
+    policy = asyncio.run(cluster.get("/api/v1/namespaces/argocd/configmaps/argocd-rbac-cm"))["data"]
+    assert "p, role:devops-reconciler, applications, sync, */*, allow\n" in policy["policy.devops-reconciler.csv"]
+    newcomer.types("kubectl create namespace shop")
+    rolled_out = newcomer.types("kubectl apply --namespace shop --dry-run=server --kustomize manifests")
+    assert rolled_out.splitlines() == [
+        "service/shop created (server dry run)",
+        "deployment.apps/shop created (server dry run)",
+    ]
+
+
+def test_the_values_and_the_secret_of_the_quickstart_are_a_good_configuration(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text(files()["values.yaml"])
+    objects = [each for each in yaml.safe_load_all(chart.template(["--values", str(tmp_path / "values.yaml")])) if each]
+    (deployment,) = (each for each in objects if each["kind"] == "Deployment")
+    given = variables(deployment) | dict(re.findall(r"--from-literal=(\w+)=(\S+)", page("quickstart.md")))
+    del given["RECONCILER_SECRETS_DIR"]
+
+    validator = ConfigurationValidator(given)
+
+    assert (validator.validate(), validator.warnings) == ([], [])
+
+
+def variables(deployment: Mapping[str, Any]) -> dict[str, str]:
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each["value"] for each in container["env"]}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_other_command_is_one_that_needs_more_than_an_api_server(name: str) -> None:
+    commands = "".join(blocks(page(name), "")).replace("\\\n", " ")
+    assert [line for line in commands.splitlines() if not any(each in line for each in NEEDS)] == []

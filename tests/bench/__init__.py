@@ -1,0 +1,1 @@
+"""Figures of the operator, measured beside something on the same machine in the same run."""

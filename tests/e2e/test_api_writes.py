@@ -1,0 +1,48 @@
+"""What a project costs the API server, by its own audit log."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from testbed.audit import AuditEvent
+from testbed.rights import user_in
+from testbed.stage_cluster import KINDS
+from testbed.waiting import eventually
+
+from .play import Play
+
+WRITES = ("create", "update", "patch", "delete")
+CHILD_LIMIT, PROJECT_LIMIT = 3, 5
+OURS = set(KINDS) - {"deploymentrecords"}
+"""The project and its children."""
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def asked(play: Play, since: int) -> list[AuditEvent]:
+    """What the operator asked about our objects of this project."""
+    found = play.stage.control_plane.audit.events(user=user_in(play.stage.namespace), since=since)
+    return [event for event in found if event.resource in KINDS and event.name == play.project]
+
+
+async def test_each_child_costs_three_writes_and_its_project_five_at_most(play: Play) -> None:
+    since = play.stage.control_plane.audit.position()
+    await play.set_up()
+    written = Counter(event.resource for event in asked(play, since) if event.verb in WRITES and event.code < 400)
+    assert set(written) == OURS
+    assert written.pop("devopsprojects") <= PROJECT_LIMIT, written
+    assert max(written.values()) <= CHILD_LIMIT, written
+
+
+async def test_a_new_process_looks_at_all_and_writes_nothing(play: Play) -> None:
+    await play.set_up()
+    since = play.stage.control_plane.audit.position()
+    await play.operator.restart()
+
+    async def looked_at() -> bool:
+        return {event.resource for event in asked(play, since) if event.verb == "get"} >= OURS
+
+    await eventually(looked_at, "the new process has looked at the project and its children")
+    assert [event for event in asked(play, since) if event.verb in WRITES] == []

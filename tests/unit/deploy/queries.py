@@ -1,0 +1,37 @@
+"""Which metrics and labels a PromQL query names, and which ones the operator exports."""
+
+from __future__ import annotations
+
+import re
+
+from devops_reconciler.runtime.metrics import Metrics
+
+OURS = re.compile(r"\bdevops_reconciler_\w+")
+_SELECTOR = re.compile(r"\b(devops_reconciler_\w+)\{([^}]*)\}")
+_LABEL = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
+_BY = re.compile(r"\bby \(([^)]*)\)")
+ENDINGS = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
+FREE = {"instance", "le", "version", "kopf", "python", "fingerprint"}
+"""Labels of the scrape, of histograms, and of the two infos."""
+
+
+def exported() -> dict[str, set[str]]:
+    """The labels of each series, by its name as Prometheus stores it."""
+    found: dict[str, set[str]] = {}
+    for name, kind, _, labels in Metrics().describe():
+        endings = ENDINGS.get(kind, ("",))
+        found |= {name + ending: {*labels, *(("le",) if ending == "_bucket" else ())} for ending in endings}
+    return found
+
+
+def unknown(query: str) -> list[str]:
+    """What of a query nothing exports: names of metrics, labels of selectors and of `by`."""
+    known = exported()
+    names = set(OURS.findall(query))
+    wrong = [name for name in names if name not in known]
+    labels = set().union(*(known.get(name, set()) for name in names)) | FREE
+    for name, selector in _SELECTOR.findall(query):
+        wrong += [f"{name}{{{label}}}" for label in _LABEL.findall(selector) if label not in known.get(name, set())]
+    for group in _BY.findall(query):
+        wrong += [f"by {label}" for label in map(str.strip, group.split(",")) if label and label not in labels]
+    return sorted(wrong)

@@ -1,0 +1,222 @@
+"""An Argo CD in memory: applications whose syncs take their time, projects, repositories."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from devops_reconciler.api.conditions import Reason
+from devops_reconciler.api.errors import ConflictError, Waiting
+from devops_reconciler.runtime.clock import Clock
+from devops_reconciler.services.argocd import same_url
+
+from .kubernetes import merged
+from .line import Line, Service, call
+
+Json = dict[str, Any]
+
+
+class FakeArgo(Service):
+    """A sync ends after `sync_time` with `phase`; the application is judged in the same second, as `health`."""
+
+    name = "argocd"
+
+    def __init__(self, line: Line, clock: Clock) -> None:
+        super().__init__(line)
+        self.apps: dict[str, Json] = {}
+        self.app_projects: dict[str, Json] = {}
+        self.repos: list[Json] = []
+        self.syncs: list[str] = []
+        self.tree: Json = {"nodes": []}
+        self.sync_time = timedelta(0)
+        self.phase = "Succeeded"
+        self.message = "successfully synced"
+        self.health = "Healthy"
+        self.slow_deletion = False
+        """Deleted applications stay, with their finalizers, until `finish`."""
+        self.follows_source = True
+        """The live images are those of the source."""
+        self._lost: set[str] = set()
+        self._clock = clock
+        self._ends: dict[str, datetime] = {}
+
+    def finish(self, name: str) -> None:
+        self.apps.pop(name, None)
+
+    def app(self, name: str) -> Json:
+        self._tick()
+        return self.apps[name]
+
+    def _tick(self) -> None:
+        now = self._clock.now()
+        for name, end in list(self._ends.items()):
+            app = self.apps.get(name)
+            if app is None or now < end:
+                continue
+            del self._ends[name]
+            operation = app.pop("operation")
+            status = app.setdefault("status", {})
+            status["operationState"] = {
+                "phase": self.phase,
+                "message": self.message,
+                "operation": operation,
+                "startedAt": _time(end - self.sync_time),
+                "finishedAt": _time(end),
+                "syncResult": {"revision": app["spec"]["source"].get("targetRevision", "")},
+            }
+            self.judge(name)
+
+    def judge(self, name: str) -> None:
+        """Argo CD compares the application now."""
+        app = self.apps[name]
+        status = app.setdefault("status", {})
+        status["reconciledAt"] = _time(self._clock.now())
+        status["sync"] = {"status": "Synced"}
+        status["health"] = {"status": self.health}
+        if self.follows_source:
+            overrides = (app["spec"]["source"].get("kustomize") or {}).get("images") or []
+            status["summary"] = {"images": [item.partition("=")[2] or item for item in overrides]}
+
+    def lose_project(self, name: str) -> None:
+        """Somebody removes the project under its applications: nothing is told of them by name any more."""
+        del self.app_projects[name]
+        self._lost.add(name)
+
+    def _admit(self, project: str) -> None:
+        if project in self._lost and project not in self.app_projects:
+            text = f'app is not allowed in project "{project}", or the project does not exist'
+            raise Waiting(text, after=timedelta(seconds=5), reason=Reason.DEPENDENCY_NOT_READY)
+
+    @call
+    async def applications(self, project: str | None = None, selector: str | None = None) -> list[Json]:
+        self._tick()
+        return copy.deepcopy([app for app in self.apps.values() if project in (None, app["spec"].get("project"))])
+
+    @call
+    async def application(self, name: str, project: str) -> Json | None:
+        self._tick()
+        self._admit(project)
+        return copy.deepcopy(self.apps.get(name))
+
+    @call
+    async def create_application(self, app: Json) -> Json:
+        name = app["metadata"]["name"]
+        if name in self.apps:
+            raise ConflictError(f"application {name} is there and is different", status=400)
+        self.apps[name] = copy.deepcopy(app)
+        return copy.deepcopy(app)
+
+    @call
+    async def patch_application(self, name: str, project: str, merge: Json) -> Json | None:
+        there = self.apps.get(name)
+        if there is None or there["spec"].get("project") != project:
+            return None
+        self.apps[name] = merged(there, merge)
+        return copy.deepcopy(self.apps[name])
+
+    @call
+    async def delete_application(self, name: str, project: str, *, cascade: bool = True) -> None:
+        self._admit(project)
+        there = self.apps.get(name)
+        if there is None or there["spec"].get("project") != project:
+            return
+        if self.slow_deletion:
+            there["metadata"]["deletionTimestamp"] = _time(self._clock.now())
+        else:
+            self.finish(name)
+
+    @call
+    async def sync(
+        self,
+        name: str,
+        project: str,
+        *,
+        revision: str | None = None,
+        prune: bool = True,
+        retry: Json | None = None,
+        infos: Mapping[str, str] | None = None,
+    ) -> Json | None:
+        self._tick()
+        app = self.apps.get(name)
+        if app is None:
+            return None
+        if app.get("operation"):
+            raise Waiting("another operation is already in progress", after=timedelta(seconds=5))
+        self.syncs.append((infos or {}).get("deployment", ""))
+        app["operation"] = {"sync": {}, "info": [{"name": k, "value": v} for k, v in (infos or {}).items()]}
+        started = _time(self._clock.now())
+        app.setdefault("status", {})["operationState"] = {
+            "phase": "Running",
+            "startedAt": started,
+            "operation": app["operation"],
+        }
+        self._ends[name] = self._clock.now() + self.sync_time
+        return copy.deepcopy(app)
+
+    @call
+    async def terminate_operation(self, name: str, project: str) -> bool:
+        self._ends.pop(name, None)
+        return self.apps[name].pop("operation", None) is not None
+
+    @call
+    async def refresh(self, name: str, project: str, hard: bool = True) -> Json | None:
+        if name in self.apps:
+            self.judge(name)
+        return copy.deepcopy(self.apps.get(name))
+
+    @call
+    async def resource_tree(self, name: str, project: str) -> Json | None:
+        return copy.deepcopy(self.tree)
+
+    @call
+    async def project(self, name: str) -> Json | None:
+        return copy.deepcopy(self.app_projects.get(name))
+
+    @call
+    async def projects(self) -> list[Json]:
+        return copy.deepcopy([*self.app_projects.values()])
+
+    @call
+    async def create_project(self, project: Json) -> Json:
+        self.app_projects[project["metadata"]["name"]] = copy.deepcopy(project)
+        return project
+
+    @call
+    async def update_project(self, project: Json) -> Json | None:
+        self.app_projects[project["metadata"]["name"]] = copy.deepcopy(project)
+        return project
+
+    @call
+    async def delete_project(self, name: str) -> None:
+        self.app_projects.pop(name, None)
+
+    @call
+    async def repositories(self) -> list[Json]:
+        return [{k: v for k, v in repo.items() if k != "password"} for repo in self.repos]
+
+    @call
+    async def repository(self, url: str) -> Json | None:
+        found = next((repo for repo in self.repos if same_url(repo["repo"], url)), None)
+        return {k: v for k, v in found.items() if k != "password"} if found else None
+
+    @call
+    async def create_repository(self, repo: Json, upsert: bool = False) -> Json:
+        if any(same_url(known["repo"], repo["repo"]) for known in self.repos):
+            raise ConflictError("existing repository spec is different", status=400)
+        self.repos.append(copy.deepcopy(repo))
+        return repo
+
+    @call
+    async def update_repository(self, repo: Json) -> Json | None:
+        self.repos = [copy.deepcopy(repo) if same_url(known["repo"], repo["repo"]) else known for known in self.repos]
+        return repo
+
+    @call
+    async def delete_repository(self, url: str, app_project: str | None = None) -> None:
+        self.repos = [repo for repo in self.repos if not same_url(repo["repo"], url)]
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,208 @@
+"""A Jenkins in memory: items with real config.xml, credentials, a queue and builds that take their time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from devops_reconciler.api.errors import ConflictError, ExternalServiceError
+from devops_reconciler.runtime.clock import Clock
+from devops_reconciler.services.jenkins_types import (
+    FOLDER_CLASS,
+    PIPELINE_CLASS,
+    Build,
+    Credential,
+    Item,
+    ItemPath,
+    LogChunk,
+    QueueItem,
+    Stage,
+    UsernamePassword,
+)
+from devops_reconciler.services.jenkins_xml import read_description, read_pipeline
+
+from .line import Line, Service, call
+
+URL = "https://jenkins.test"
+
+
+@dataclass
+class _Queued:
+    item: QueueItem
+    path: ItemPath
+
+
+class FakeJenkins(Service):
+    """Builds leave the queue after `queue_time` and end after `build_time` with `result`."""
+
+    name = "jenkins"
+
+    def __init__(self, line: Line, clock: Clock) -> None:
+        super().__init__(line)
+        self.configs: dict[ItemPath, bytes] = {}
+        self.folders: dict[ItemPath, str] = {}
+        self.stored: dict[tuple[ItemPath, str], UsernamePassword] = {}
+        self.queue: list[_Queued] = []
+        self.history: dict[ItemPath, list[Build]] = {}
+        self.triggers: list[dict[str, str]] = []
+        self.stopped: list[int] = []
+        self.cancelled: list[int] = []
+        self.result = "SUCCESS"
+        self.log_text = "cloning\ntesting\n\npushing failed: no space\n"
+        self.shown_stages: list[Stage] = []
+        self.estimated: timedelta | None = None
+        self.queue_time = timedelta(0)
+        self.build_time = timedelta(0)
+        self.pushes: Callable[[Mapping[str, str]], None] = lambda parameters: None
+        """What a successful build does with its parameters."""
+        self._clock = clock
+        self._ids = itertools.count(1)
+
+    # Set-up and the passing of time
+
+    def add_build(self, path: ItemPath, number: int, parameters: Mapping[str, str], result: str | None = None) -> None:
+        """A build that is there, running without a result."""
+        build = Build(
+            number=number,
+            url=f"{URL}/{'/'.join(path)}/{number}/",
+            queue_id=next(self._ids),
+            parameters=dict(parameters),
+            building=result is None,
+            result=result,
+            started_at=self._clock.now(),
+            duration=timedelta(0),
+            estimated=self.estimated,
+        )
+        self.history.setdefault(path, []).insert(0, build)
+
+    def running(self) -> list[Build]:
+        self._tick()
+        return [build for builds in self.history.values() for build in builds if build.building]
+
+    def _tick(self) -> None:
+        now = self._clock.now()
+        for queued in [q for q in self.queue if now - q.item.since >= self.queue_time]:
+            self.queue.remove(queued)
+            number = max((b.number for b in self.history.get(queued.path, [])), default=0) + 1
+            self.add_build(queued.path, number, queued.item.parameters)
+        for path, builds in self.history.items():
+            self.history[path] = [self._aged(build, now) for build in builds]
+
+    def _aged(self, build: Build, now: datetime) -> Build:
+        if not build.building or now - build.started_at < self.build_time:
+            return build
+        if self.result == "SUCCESS":
+            self.pushes(build.parameters)
+        return replace(build, building=False, result=self.result)
+
+    # The API
+
+    @call
+    async def item(self, path: ItemPath) -> Item | None:
+        if path in self.folders:
+            children = tuple(each[-1] for each in {*self.folders, *self.configs} if each[:-1] == path)
+            return Item(path[-1], FOLDER_CLASS, self.folders[path], f"{URL}/job/{path[-1]}/", children)
+        if path in self.configs:
+            return Item(path[-1], PIPELINE_CLASS, read_description(self.configs[path]), f"{URL}/job/{path[-1]}/")
+        return None
+
+    @call
+    async def items(self) -> list[tuple[ItemPath, Item]]:
+        found = []
+        for path in {**self.folders, **self.configs}:
+            cls = FOLDER_CLASS if path in self.folders else PIPELINE_CLASS
+            description = self.folders.get(path) or read_description(self.configs[path])
+            found.append((path, Item(path[-1], cls, description, f"{URL}/job/{path[-1]}/")))
+        return found
+
+    @call
+    async def config(self, path: ItemPath) -> bytes | None:
+        return self.configs.get(path)
+
+    @call
+    async def create_item(self, parent: ItemPath, name: str, xml: bytes) -> None:
+        path = (*parent, name)
+        if parent and parent not in self.folders:
+            raise ExternalServiceError(f"no folder {parent}", service="jenkins", maybe_applied=False)
+        if path in self.configs or path in self.folders:
+            raise ConflictError(f"a job already exists with the name {name}", status=400)
+        self.configs[path] = xml
+        if b"Folder" in xml:
+            self.folders[path] = read_description(xml)
+
+    @call
+    async def update_config(self, path: ItemPath, xml: bytes) -> None:
+        self.configs[path] = xml
+        if path in self.folders:
+            self.folders[path] = read_description(xml)
+
+    @call
+    async def delete_item(self, path: ItemPath) -> None:
+        for known in [p for p in (*self.configs, *self.folders) if p[: len(path)] == path]:
+            self.configs.pop(known, None)
+            self.folders.pop(known, None)
+
+    @call
+    async def credential(self, folder: ItemPath, id: str) -> Credential | None:
+        found = self.stored.get((folder, id))
+        return Credential(id, "UsernamePassword", found.description, found.username) if found else None
+
+    @call
+    async def create_credential(self, folder: ItemPath, value: UsernamePassword) -> None:
+        if (folder, value.id) in self.stored:
+            raise ConflictError(f"credential {value.id} is there", status=409)
+        self.stored[folder, value.id] = value
+
+    @call
+    async def update_credential(self, folder: ItemPath, value: UsernamePassword) -> None:
+        self.stored[folder, value.id] = value
+
+    @call
+    async def delete_credential(self, folder: ItemPath, id: str) -> None:
+        self.stored.pop((folder, id), None)
+
+    @call
+    async def trigger(self, path: ItemPath, parameters: Mapping[str, str]) -> int | None:
+        defined = {each.name for each in read_pipeline(self.configs[path]).parameters}
+        kept = {name: value for name, value in parameters.items() if name in defined}
+        self.triggers.append(kept)
+        item = QueueItem(next(self._ids), "Waiting for next available executor", kept, False, None, self._clock.now())
+        self.queue.append(_Queued(item, path))
+        return item.id
+
+    @call
+    async def queued(self, path: ItemPath) -> list[QueueItem]:
+        self._tick()
+        return [queued.item for queued in self.queue if queued.path == path]
+
+    @call
+    async def cancel_queued(self, id: int) -> None:
+        self.cancelled.append(id)
+        self.queue = [queued for queued in self.queue if queued.item.id != id]
+
+    @call
+    async def builds(self, path: ItemPath) -> list[Build]:
+        self._tick()
+        return list(self.history.get(path, []))
+
+    @call
+    async def log(self, path: ItemPath, number: int, start: int) -> LogChunk:
+        return LogChunk(self.log_text[start:], len(self.log_text), False)
+
+    @call
+    async def log_tail(self, path: ItemPath, number: int, count: int) -> list[str]:
+        return [line for line in self.log_text.splitlines() if line.strip()][-count:]
+
+    @call
+    async def stages(self, path: ItemPath, number: int) -> list[Stage] | None:
+        return list(self.shown_stages)
+
+    @call
+    async def stop_build(self, path: ItemPath, number: int) -> None:
+        self.stopped.append(number)
+        self.history[path] = [
+            replace(b, building=False, result="ABORTED") if b.number == number and b.building else b
+            for b in self.history[path]
+        ]

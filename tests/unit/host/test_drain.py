@@ -1,0 +1,207 @@
+"""Drain: who may act afterwards, what is released, and in which order everything is deleted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from devops_reconciler.api.conditions import Reason
+from devops_reconciler.api.errors import ConflictError, ExternalServiceError, Fenced
+from devops_reconciler.host import departure
+from devops_reconciler.host.departure import ORDER, delete_all, require_operator
+from devops_reconciler.host.drain import HOLD, QUIET, Held, held_objects, release_all, replicas
+from devops_reconciler.host.lease_record import Candidate, LeaseRecord, Move, decide, held_by, retired
+from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.runtime.settings_variables import OperatorVariables
+from devops_reconciler.services.kubernetes import DEVOPS_PROJECT, LEASE, PEERING, REGISTRY_SETTINGS
+from tests.unit.world import TEAM, Outside, outside
+
+FINALIZER = "freeleaps.com/finalizer"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DURATION = timedelta(seconds=15)
+
+
+class SteppingClock(FakeClock):
+    """Sleeping takes no time but moves the clock."""
+
+    async def sleep(self, delay: timedelta) -> None:
+        self.advance(delay)
+
+
+def settings(**changes: Any) -> OperatorVariables:
+    return OperatorVariables(reconciler_namespaces=(TEAM,), operator_namespace=TEAM, **changes)
+
+
+def put(out: Outside, kind: Any, name: str, *finalizers: str, **status: Any) -> None:
+    metadata = {"name": name, "finalizers": list(finalizers)}
+    out.kubernetes.put(kind, TEAM, {"metadata": metadata, "spec": {}, "status": status})
+
+
+def finalizers(out: Outside, kind: Any, name: str) -> list[str]:
+    found = out.kubernetes.see(kind, TEAM, name)
+    assert found is not None
+    return list(found["metadata"].get("finalizers") or ())
+
+
+def retired_record() -> LeaseRecord:
+    """What a Lease says after a drain by a candidate of rank 50."""
+    me = Candidate("drain", 50)
+    patch = retired(me, HOLD, NOW, LeaseRecord("1", "drain", 50, "x", DURATION, 1, "", 0))
+    annotations, spec = patch["metadata"]["annotations"], patch["spec"]
+    assert patch["metadata"]["resourceVersion"] == "1"
+    assert spec["holderIdentity"] is None
+    seconds = timedelta(seconds=spec["leaseDurationSeconds"])
+    wanted = annotations["freeleaps.com/wanted-by"], int(annotations["freeleaps.com/wanted-rank"])
+    return LeaseRecord("2", "", 0, spec["renewTime"], seconds, 1, *wanted)
+
+
+def test_after_a_drain_a_newer_replica_takes_the_lease_at_once_and_an_older_one_does_not_for_a_day() -> None:
+    record = retired_record()
+    assert decide(record, Candidate("newer", 51), None, DURATION) is Move.TAKE
+    for silent in (None, DURATION * 2, HOLD - DURATION):
+        assert decide(record, Candidate("older", 49), silent, DURATION) is Move.REST
+        assert decide(record, Candidate("stepped back", -60), silent, DURATION) is Move.REST
+    assert decide(record, Candidate("older", 49), HOLD, DURATION) is Move.TAKE
+
+
+def test_who_takes_a_retired_lease_holds_it_by_the_usual_terms() -> None:
+    patch = held_by(Candidate("newer", 51), DURATION, NOW, retired_record())
+    assert patch["spec"]["leaseDurationSeconds"] == 15
+    assert patch["metadata"]["annotations"]["freeleaps.com/wanted-by"] is None
+
+
+async def test_our_finalizer_goes_and_those_of_others_stay() -> None:
+    out, said = outside(), []
+    put(out, REGISTRY_SETTINGS, "shop", FINALIZER, "theirs/finalizer", applied=[
+        {"step": "repository", "kind": "HubRepository", "key": "acme/shop", "state": "active"},
+        {"step": "old", "kind": "HubRepository", "key": "acme/old", "state": "cleaned"},
+    ])  # fmt: skip
+    put(out, DEVOPS_PROJECT, "shop", FINALIZER)
+    released = await release_all(out.kubernetes, [TEAM], SteppingClock(), said.append)  # type: ignore[arg-type]
+    assert released == 2
+    assert finalizers(out, REGISTRY_SETTINGS, "shop") == ["theirs/finalizer"]
+    assert f"RegistrySettings {TEAM}/shop: released; stays outside: HubRepository acme/shop" in said
+    assert f"DevOpsProject {TEAM}/shop: released; nothing of it is outside" in said
+
+
+async def test_a_finalizer_that_is_put_back_is_taken_off_again() -> None:
+    out = outside()
+    put(out, DEVOPS_PROJECT, "shop", FINALIZER)
+
+    def put_back_once(name: str) -> None:
+        late = name == "kubernetes.list DeploymentRecord" and out.line.count("kubernetes.merge_patch*") == 1
+        if late and not finalizers(out, DEVOPS_PROJECT, "shop"):
+            out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"metadata": {"finalizers": [FINALIZER]}})
+
+    out.line.before = put_back_once
+    assert await release_all(out.kubernetes, [TEAM], SteppingClock(), lambda line: None) == 2  # type: ignore[arg-type]
+    assert finalizers(out, DEVOPS_PROJECT, "shop") == []
+    assert out.line.count("kubernetes.list DevOpsProject") >= QUIET + 2
+
+
+async def test_a_finalizer_that_is_always_put_back_ends_it_with_what_to_do() -> None:
+    out = outside()
+    put(out, DEVOPS_PROJECT, "shop", FINALIZER)
+
+    def put_back(name: str) -> None:
+        out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"metadata": {"finalizers": [FINALIZER]}})
+
+    out.line.before = lambda name: put_back(name) if name == "kubernetes.list DevOpsProject" else None
+    with pytest.raises(ExternalServiceError, match="puts the finalizer of DevOpsProject team-a/shop back; stop the op"):
+        await release_all(out.kubernetes, [TEAM], SteppingClock(), lambda line: None)  # type: ignore[arg-type]
+
+
+async def test_an_object_that_changes_meanwhile_is_read_again() -> None:
+    out = outside()
+    put(out, DEVOPS_PROJECT, "shop", FINALIZER)
+    out.line.fail("kubernetes.merge_patch*", ConflictError("changed", status=409), times=2)
+    assert await release_all(out.kubernetes, [TEAM], SteppingClock(), lambda line: None) == 1  # type: ignore[arg-type]
+    assert finalizers(out, DEVOPS_PROJECT, "shop") == []
+
+
+async def test_when_another_replica_takes_over_it_says_so_and_stops() -> None:
+    out = outside()
+    put(out, DEVOPS_PROJECT, "shop", FINALIZER)
+    out.line.fail("kubernetes.merge_patch*", Fenced("not ours"), times=9)
+    with pytest.raises(ExternalServiceError, match="another replica has taken over; stop the operator"):
+        await release_all(out.kubernetes, [TEAM], SteppingClock(), lambda line: None)  # type: ignore[arg-type]
+
+
+async def test_a_cluster_without_our_kinds_has_nothing_and_an_ill_one_is_no_empty_one() -> None:
+    out = outside()
+    unknown = ExternalServiceError("unknown kind", service="kubernetes", reason=Reason.DEPENDENCY_NOT_READY)
+    out.line.fail("kubernetes.list*", unknown, times=6)
+    assert await held_objects(out.kubernetes, [TEAM]) == []  # type: ignore[arg-type]
+    out.line.fail("kubernetes.list*", ExternalServiceError("503", service="kubernetes"))
+    with pytest.raises(ExternalServiceError):
+        await held_objects(out.kubernetes, [TEAM])  # type: ignore[arg-type]
+
+
+def test_an_inventory_that_cannot_be_read_is_said() -> None:
+    obj = {"metadata": {"name": "shop", "namespace": TEAM}, "status": {"applied": [{"step": 1}]}}
+    assert "cannot be read" in Held(DEVOPS_PROJECT, obj).outside[0]
+
+
+async def test_projects_are_deleted_first_and_the_next_kind_waits_until_they_are_gone() -> None:
+    out, clock, order = outside(), SteppingClock(), []
+    for kind in ORDER:
+        put(out, kind, "shop", FINALIZER)
+
+    def finish(name: str) -> None:
+        """The operator: what is being deleted is gone at the next look."""
+        for (kind, _, _), obj in list(out.kubernetes.objects.items()):
+            if obj["metadata"].get("deletionTimestamp") and name == f"kubernetes.list {kind}":
+                order.append(kind)
+                out.kubernetes.remove(next(k for k in ORDER if k.kind == kind), TEAM, "shop")
+
+    out.line.before = finish
+    left = await delete_all(out.kubernetes, [TEAM], clock, timedelta(minutes=5), lambda line: None)  # type: ignore[arg-type]
+    assert left == []
+    assert order == [kind.kind for kind in ORDER]
+
+
+async def test_what_does_not_go_in_time_is_given_with_what_it_says() -> None:
+    out, said = outside(), []
+    ready = {"type": "Ready", "status": "False", "reason": "DeletionBlocked", "message": "waits for jenkins"}
+    put(out, DEVOPS_PROJECT, "shop", FINALIZER, conditions=[ready])
+    left = await delete_all(out.kubernetes, [TEAM], SteppingClock(), timedelta(seconds=9), said.append)  # type: ignore[arg-type]
+    assert [(held.who, held.said) for held in left] == [
+        (f"DevOpsProject {TEAM}/shop", "DeletionBlocked: waits for jenkins")
+    ]
+    assert said == [
+        f"DevOpsProject {TEAM}/shop: deletion asked for",
+        f"DevOpsProject {TEAM}/shop: DeletionBlocked: waits for jenkins",
+    ]
+
+
+async def test_without_an_operator_that_acts_nothing_is_deleted() -> None:
+    out, clock = outside(), SteppingClock()
+    with pytest.raises(ExternalServiceError, match="no operator acts"):
+        await require_operator(out.kubernetes, settings(), clock)  # type: ignore[arg-type]
+    lease = held_by(Candidate("one", 1), DURATION, NOW, None)
+    lease["metadata"]["name"] = departure.NAME
+    out.kubernetes.put(LEASE, TEAM, lease)
+    with pytest.raises(ExternalServiceError, match="no operator acts"):
+        await require_operator(out.kubernetes, settings(), clock)  # type: ignore[arg-type]
+
+    def renew(name: str) -> None:
+        count = str(out.line.count("*"))
+        out.kubernetes.change(LEASE, TEAM, departure.NAME, {"spec": {"renewTime": count}})
+
+    out.line.before = renew
+    await require_operator(out.kubernetes, settings(), clock)  # type: ignore[arg-type]
+
+
+async def test_replicas_that_still_run_are_named() -> None:
+    out, clock = outside(), FakeClock()
+    now = clock.now()
+    status = {
+        "drain": {"lifetime": 86400, "lastseen": now.isoformat()},
+        "alive": {"lifetime": 60, "lastseen": (now - timedelta(seconds=30)).isoformat()},
+        "dead": {"lifetime": 60, "lastseen": (now - timedelta(seconds=61)).isoformat()},
+    }
+    name = settings().reconciler_peering_name
+    out.kubernetes.put(PEERING, TEAM, {"metadata": {"name": name}, "status": status})
+    assert await replicas(out.kubernetes, settings(), clock, "drain") == ["alive"]  # type: ignore[arg-type]

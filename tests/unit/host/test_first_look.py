@@ -1,0 +1,191 @@
+"""Where a replica begins: work in flight first, the rest spread out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.host.first_look import FIRST_LOOK, STEP, has_work, spread
+from devops_reconciler.host.loop import Loop
+from devops_reconciler.host.queue import Key
+from devops_reconciler.kinds import KINDS
+from devops_reconciler.runtime.metrics import Metrics
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, REGISTRY_SETTINGS, Object
+from tests.unit.world import TEAM, outside
+
+from .test_loop import Outbox
+
+READY = [{"type": "Ready", "status": "True"}]
+FINISHED = [{"type": "Finished", "status": "True"}, {"type": "Ready", "status": "False"}]
+NOW = outside().clock.now()
+
+
+def obj(kind: str, conditions: list[dict[str, str]], *, seen: int = 1, **status: Any) -> Object:
+    metadata: Object = {"name": "shop", "namespace": TEAM, "generation": 1, "resourceVersion": "1"}
+    return {
+        "kind": kind,
+        "metadata": metadata,
+        "status": {"observedGeneration": seen, "conditions": conditions, **status},
+    }
+
+
+RECORD = DEPLOYMENT_RECORD.kind
+
+
+@pytest.mark.parametrize(
+    ("it", "work"),
+    [
+        (obj("RegistrySettings", READY), False),
+        (obj("RegistrySettings", READY, seen=-1), True),
+        (obj("RegistrySettings", [{"type": "Ready", "status": "Unknown"}]), True),
+        (obj("RegistrySettings", []), True),
+        (obj(RECORD, FINISHED), False),
+        (obj(RECORD, READY), True),
+        (obj(RECORD, FINISHED, heartbeat={"sequence": 9, "outbox": [{}]}), True),
+        (obj(RECORD, FINISHED, heartbeat={"sequence": 9, "outbox": []}), False),
+        (obj(RECORD, FINISHED, expiresAt="2025-12-31T23:59:59Z"), True),
+        (obj(RECORD, FINISHED, expiresAt="2026-12-31T23:59:59Z"), False),
+        (
+            obj(RECORD, [*FINISHED, {"type": "CleanupVerified", "status": "True"}], expiresAt="2025-12-31T23:59:59Z"),
+            False,
+        ),
+    ],
+)
+def test_what_is_under_way_or_due_has_work(it: Object, work: bool) -> None:
+    assert has_work(it, NOW) is work
+
+
+@pytest.mark.parametrize("kind", ["RegistrySettings", RECORD])
+def test_a_deletion_is_work(kind: str) -> None:
+    it = obj(kind, [*READY, *FINISHED])
+    it["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert has_work(it, NOW)
+
+
+def test_deployments_are_looked_at_before_all_else() -> None:
+    assert FIRST_LOOK[0] == DEPLOYMENT_RECORD
+    assert {kind.kind for kind in FIRST_LOOK} == set(KINDS)
+
+
+@pytest.mark.parametrize("count", [1, 20, 1000, 5000])
+def test_the_rest_is_spread_evenly_and_not_in_step(count: int) -> None:
+    keys = [Key("RegistrySettings", TEAM, f"shop-{number}") for number in range(count)]
+    over = timedelta(seconds=60)
+    planned = list(spread(keys, over))
+    assert Counter(key for key, _ in planned) == Counter(keys)
+    waits = [after for _, after in planned]
+    assert timedelta(0) < waits[0] <= STEP
+    assert waits[-1] <= over
+    per_second = Counter(int(after.total_seconds()) for after in waits)
+    assert max(per_second.values()) <= max(20, count / 60) + 2
+    if count >= 20:
+        assert [key for key, _ in planned] != keys
+
+
+def test_without_a_spread_all_come_at_once() -> None:
+    keys = [Key("RegistrySettings", TEAM, f"shop-{number}") for number in range(3)]
+    assert [after for _, after in spread(keys, timedelta(0))] == [timedelta(0)] * 3
+
+
+class Beginning:
+    """A loop that begins to act over objects in memory; its passes are noted instead of run."""
+
+    def __init__(self) -> None:
+        self.out = outside(start_spread=timedelta(hours=1))
+        self.loop = Loop(self.out.world, Outbox(), Metrics())
+
+    def put(self, name: str, *, ready: bool) -> Key:
+        status = {"observedGeneration": 1 if ready else -1, "conditions": READY}
+        metadata = {"name": name, "finalizers": ["freeleaps.com/finalizer"]}
+        self.out.kubernetes.put(REGISTRY_SETTINGS, TEAM, {"metadata": metadata, "spec": {}, "status": status})
+        return Key("RegistrySettings", TEAM, name)
+
+    def see(self, key: Key) -> Object:
+        found = self.out.kubernetes.see(REGISTRY_SETTINGS, TEAM, key.name)
+        assert found is not None
+        return found
+
+    @property
+    def at_once(self) -> set[Key]:
+        return set(self.loop.queue._running)
+
+    @property
+    def later(self) -> set[Key]:
+        return set(self.loop.queue._timers)
+
+
+@pytest.fixture
+async def begin() -> Any:
+    made = Beginning()
+    yield made
+    for task in made.loop.queue._running.values():
+        task.cancel()
+    await asyncio.gather(*made.loop.queue._running.values(), return_exceptions=True)
+    await made.loop.queue.close(timedelta(0))
+
+
+async def test_what_has_work_is_looked_at_at_once_and_the_rest_later(begin: Beginning) -> None:
+    new, done = begin.put("new", ready=False), begin.put("done", ready=True)
+    await begin.loop.take_over()
+    assert (begin.at_once, begin.later) == ({new}, {done})
+
+
+async def test_the_watch_wakes_nothing_before_we_act_and_nothing_twice_after(begin: Beginning) -> None:
+    done = begin.put("done", ready=True)
+    begin.loop.noticed(begin.see(done), deleted=False)
+    assert begin.loop.queue.planned == 0
+    await begin.loop.take_over()
+    begin.loop.noticed(begin.see(done), deleted=False)
+    assert (begin.at_once, begin.later) == (set(), {done})
+
+
+async def test_a_change_during_the_listing_is_looked_at_at_once(begin: Beginning) -> None:
+    done = begin.put("done", ready=True)
+
+    def somebody_changes(operation: str) -> None:
+        if operation == f"kubernetes.list {FIRST_LOOK[-1].kind}":
+            begin.out.line.before = None
+            changed = begin.out.kubernetes.change(REGISTRY_SETTINGS, TEAM, "done", {"spec": {"private": False}})
+            begin.loop.noticed(changed, deleted=False)
+
+    begin.out.line.before = somebody_changes
+    await begin.loop.take_over()
+    assert begin.at_once == {done}
+
+
+async def test_an_object_that_comes_to_be_after_its_listing_is_looked_at_at_once(begin: Beginning) -> None:
+    last = FIRST_LOOK[-1].kind
+
+    def somebody_creates(operation: str) -> None:
+        if operation == f"kubernetes.list {last}":
+            begin.out.line.before = None
+            new = {"kind": "DeploymentRecord", "metadata": {"namespace": TEAM, "name": "new", "uid": "u-9"}}
+            new["metadata"]["resourceVersion"] = "9"  # type: ignore[index]
+            new["metadata"]["finalizers"] = ["freeleaps.com/finalizer"]  # type: ignore[index]
+            begin.loop.noticed(new, deleted=False)
+
+    begin.out.line.before = somebody_creates
+    await begin.loop.take_over()
+    assert begin.at_once == {Key("DeploymentRecord", TEAM, "new")}
+
+
+async def test_without_a_listing_no_pass_begins(begin: Beginning) -> None:
+    begin.put("new", ready=False)
+    begin.out.line.fail("kubernetes.list*", ExternalServiceError("kubernetes: no answer", service="kubernetes"))
+    with pytest.raises(ExternalServiceError):
+        await begin.loop.take_over()
+    assert begin.loop.queue.planned == 0
+
+
+async def test_after_standing_down_nothing_is_planned_and_no_heartbeat_is_kept(begin: Beginning) -> None:
+    begin.put("done", ready=True)
+    await begin.loop.take_over()
+    await begin.loop.stand_down(timedelta(seconds=5))
+    assert begin.loop.queue.planned == 0
+    begin.loop.queue.wake(Key("RegistrySettings", TEAM, "done"))
+    assert begin.loop.queue.planned == 0

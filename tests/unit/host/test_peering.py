@@ -1,0 +1,75 @@
+"""Our place among Kopf's peers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
+from devops_reconciler.host.bindings import operator_settings
+from devops_reconciler.host.lease_record import Candidate
+from devops_reconciler.host.loop import Loop
+from devops_reconciler.host.operator import KopfHost, ensure_peering
+from devops_reconciler.runtime.metrics import Metrics
+from devops_reconciler.services.kubernetes import PEERING
+from devops_reconciler.services.kubernetes_access import ClusterAccess
+from tests.unit.world import TEAM, Outside, outside, settings
+
+from .test_loop import Outbox
+
+NAME = "freeleaps-devops-reconciler"
+ME = Candidate("me", 1_790_000_000_000_000)
+
+
+def host(out: Outside) -> KopfHost:
+    loop = Loop(out.world, Outbox(), Metrics())
+    return KopfHost(loop, out.world, cast(Any, out.kubernetes), ClusterAccess("https://api"), ME)
+
+
+async def test_there_is_a_peering_in_each_namespace_and_what_is_there_stays() -> None:
+    out = outside(reconciler_namespaces=(TEAM, "team-b"))
+    out.namespace("team-b")
+    await ensure_peering(cast(Any, out.kubernetes), out.world.settings)
+    await ensure_peering(cast(Any, out.kubernetes), out.world.settings)
+    assert [write for write in out.kubernetes.writes if write[1] == PEERING.kind] == [
+        ("create", PEERING.kind, NAME)
+    ] * 2
+
+
+async def test_without_the_permission_for_it_there_is_no_start() -> None:
+    out = outside()
+    out.line.fail("kubernetes.create KopfPeering", CredentialsError("kopfpeerings is forbidden"))
+    with pytest.raises(CredentialsError):
+        await ensure_peering(cast(Any, out.kubernetes), out.world.settings)
+
+
+async def test_a_peer_of_the_lease_lives_as_long_as_the_lease_and_ranks_by_its_start() -> None:
+    found = operator_settings(settings(lease_duration=timedelta(seconds=14.5)), ME.rank)
+    assert found.peering.lifetime == 15
+    assert found.peering.priority == ME.rank
+    assert found.peering.mandatory
+
+
+async def test_who_steps_back_tells_its_peers_at_once() -> None:
+    out = outside(reconciler_namespaces=(TEAM, "team-b", "team-c"))
+    out.namespace("team-b")
+    for namespace in (TEAM, "team-b"):
+        out.kubernetes.put(PEERING, namespace, {"metadata": {"name": NAME}, "status": {"other": {"priority": 7}}})
+    away = ExternalServiceError("kubernetes: no answer", service="kubernetes")
+    out.line.fail("kubernetes.merge_patch KopfPeering", away)
+    await host(out).step_back(ME.stepped_back())
+    told = out.kubernetes.see(PEERING, "team-b", NAME)
+    assert told is not None
+    assert told["status"]["other"] == {"priority": 7}
+    assert told["status"]["me"] == {
+        "priority": -ME.rank,
+        "lifetime": 15,
+        "lastseen": "2026-01-01T00:00:00.000000Z",
+    }
+
+
+async def test_it_is_not_ready_before_it_watches() -> None:
+    with pytest.raises(RuntimeError, match="does not watch yet"):
+        await host(outside()).check()

@@ -1,0 +1,189 @@
+"""The end of a preview: when it comes, what it takes along, and what it leaves to others."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.resources.environment import find
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, NAMESPACE
+from tests.unit.world import TEAM
+
+from .life import Life
+
+
+async def preview(**spec: str) -> Life:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one", environment="pr-7", **spec)
+    await life.live("one")
+    assert life.reason("one") == "True/Succeeded"
+    return life
+
+
+async def test_a_service_that_is_down_delays_the_clean_up_and_loses_nothing() -> None:
+    life = await preview(ttl="1h")
+    down = ExternalServiceError("godaddy: time-out", service="godaddy")
+    life.out.line.fail("godaddy.*", down, times=5)
+    await life.expire("one")
+    assert [r for r in life.out.godaddy.zones["example.com"] if "pr-7" in r.name] == []
+    assert life.holder("pr-7") is None
+
+
+@pytest.mark.parametrize("service", ["godaddy", "argocd", "kubernetes", "dockerhub", "registry", "dns", "jenkins"])
+@pytest.mark.parametrize("after_effect", [False, True])
+async def test_a_fault_at_any_call_of_the_clean_up_leaves_nothing_behind(service: str, after_effect: bool) -> None:
+    for skip in range(12):
+        life = await preview(ttl="1h")
+        calls = 0
+
+        def fault(name: str, life: Life = life, skip: int = skip) -> None:
+            nonlocal calls
+            if name.startswith(f"{service}.") and "status" not in name:
+                calls += 1
+                if calls == skip + 1:
+                    error = ExternalServiceError(f"{service}: time-out", service=service)
+                    life.out.line.fail(name, error, after_effect=after_effect)
+
+        life.out.line.before = fault
+        await _expire_with_errors(life)
+        assert "shop-pr-7" not in life.out.argocd.apps
+        assert life.out.kubernetes.see(NAMESPACE, None, "shop-pr-7") is None
+        assert [r for r in life.out.godaddy.zones["example.com"] if "pr-7" in r.name] == []
+        assert life.out.hub.held["acme/shop"].tags == {}
+        assert life.holder("pr-7") is None
+
+
+async def _expire_with_errors(life: Life) -> None:
+    life.out.clock.advance(timedelta(days=2))
+    for _ in range(60):
+        try:
+            verdict = await life.turn("one")
+        except ExternalServiceError:
+            life.out.clock.advance(timedelta(seconds=30))
+            continue
+        if life.reason("one", "CleanupVerified") == "True/CleanupVerified":
+            return
+        life.out.clock.advance(verdict.after or timedelta(seconds=1))
+    raise AssertionError(f"not cleaned up: {life.status('one')}")
+
+
+async def test_an_image_that_production_runs_by_rollback_is_kept() -> None:
+    life = await preview(ttl="1h")
+    image = life.status("one")["image"]
+    life.record("two", rollbackTo="one")
+    await life.live("two")
+    assert life.reason("two") == "True/Succeeded"
+    await life.expire("one")
+    assert image.partition("@")[2] in life.out.hub.held["acme/shop"].tags.values()
+
+
+async def test_the_news_of_the_expiry_continue_the_sequence_after_the_terminal_heartbeat() -> None:
+    life = await preview(ttl="1h")
+    before = life.told("one")
+    await life.expire("one")
+    told = life.told("one")
+    assert [p["sequence"] for p in told] == list(range(1, len(told) + 1))
+    news = told[len(before) :]
+    assert news
+    assert {(p["step"], p["terminal"], p["result"]) for p in news} == {("expiry", False, None)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "hours"), [({}, 24), ({"ttl": "2h"}, 2), ({"ttl": "2h", "expiresAt": "2026-01-01T06:00:00Z"}, 6)]
+)
+async def test_the_time_to_live_counts_from_the_end_unless_a_moment_is_named(spec: dict[str, str], hours: int) -> None:
+    life = await preview(**spec)
+    status = life.status("one")
+    expected = "2026-01-01T06:00:00Z" if "expiresAt" in spec else None
+    if expected is None:
+        finished = _moment(status["finishedAt"])
+        assert _moment(status["expiresAt"]) - finished == timedelta(hours=hours)
+    else:
+        assert status["expiresAt"] == expected
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize("moment", ["2026-01-03T00:00:00Z", "2026-01-01T00:30:00Z"])
+async def test_the_end_can_be_moved_after_the_deployment_in_both_directions(moment: str) -> None:
+    life = await preview(ttl="1h")
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"expiresAt": moment}})
+    verdict = await life.turn("one")
+    assert life.status("one")["expiresAt"] == moment
+    assert life.status("one")["observedGeneration"] == 2
+    assert verdict.after is not None
+    assert verdict.after <= _moment(moment) - life.out.clock.now()
+    assert len([p for p in life.told("one") if p["terminal"]]) == 1
+
+
+async def test_a_record_that_no_longer_holds_the_environment_takes_nothing_shared_down() -> None:
+    life = await preview(ttl="1h")
+    life.record("two", environment="pr-7", ttl="900h")
+    await life.live("two")
+    assert life.holder("pr-7") == "two"
+    life.out.clock.advance(timedelta(hours=2))
+    for _ in range(10):
+        verdict = await life.turn("one")
+        life.out.clock.advance(verdict.after or timedelta(0))
+    assert life.reason("one", "CleanupVerified") == "True/CleanupVerified"
+    assert "shop-pr-7" in life.out.argocd.apps
+    assert life.out.kubernetes.see(NAMESPACE, None, "shop-pr-7") is not None
+    assert life.holder("pr-7") == "two"
+    assert [r for r in life.out.godaddy.zones["example.com"] if "pr-7" in r.name]
+    assert len(life.out.hub.held["acme/shop"].tags) == 1
+
+
+async def test_the_project_says_when_a_preview_goes_away() -> None:
+    life = await preview(ttl="1h")
+    await life.turn("one")
+    held = find(life.see("shop", "DevOpsProject"), "pr-7")
+    assert held is not None
+    assert held["expiresAt"] == life.status("one")["expiresAt"]
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"expiresAt": "2026-02-01T00:00:00Z"}})
+    await life.turn("one")
+    held = find(life.see("shop", "DevOpsProject"), "pr-7")
+    assert held is not None
+    assert held["expiresAt"] == "2026-02-01T00:00:00Z"
+
+
+async def test_a_project_that_changes_while_the_expiry_is_announced_is_looked_at_again_soon() -> None:
+    life = await preview(ttl="1h")
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"expiresAt": "2026-02-01T00:00:00Z"}})
+
+    def touch(name: str) -> None:
+        if name == "kubernetes.patch_status DevOpsProject":
+            life.out.line.before = None
+            life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"metadata": {"labels": {"touched": "x"}}})
+
+    life.out.line.before = touch
+    verdict = await life.turn("one")
+    assert verdict.after is not None
+    assert verdict.after <= timedelta(seconds=5)
+    await life.turn("one")
+    held = find(life.see("shop", "DevOpsProject"), "pr-7")
+    assert held is not None
+    assert held["expiresAt"] == "2026-02-01T00:00:00Z"
+
+
+async def test_announcing_the_expiry_never_takes_the_environment_back_from_its_new_holder() -> None:
+    life = await preview(ttl="1h")
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"expiresAt": "2026-02-01T00:00:00Z"}})
+    reads = 0
+
+    def take(name: str) -> None:
+        nonlocal reads
+        reads += name == "kubernetes.get DevOpsProject"
+        if reads == 2:
+            life.out.line.before = None
+            theirs = {"name": "pr-7", "holder": "two"}
+            life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"status": {"environments": [theirs]}})
+
+    life.out.line.before = take
+    await life.turn("one")
+    assert life.holder("pr-7") == "two"

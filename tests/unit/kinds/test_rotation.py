@@ -1,0 +1,115 @@
+"""New credentials in a project's Secrets: tried out, handed to Jenkins and Argo CD, told in a condition."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
+from tests.unit.world import TEAM
+
+from .life import Life, run
+
+KIND = "JenkinsSettings"
+GIT = {"freeleaps.com/git-host": "git.example.com"}
+SPEC: dict[str, Any] = {"registry": {"credentialsRef": {"name": "push"}}}
+
+
+def git_secret(life: Life, password: str) -> None:
+    life.out.secret("git", {"username": "ann", "password": password}, annotations=GIT)
+
+
+def push_secret(life: Life, password: str) -> None:
+    life.out.secret("push", {"username": "bob", "password": password})
+
+
+@pytest.fixture
+def life() -> Life:
+    """A project with Secrets of its own, set up."""
+    life = Life()
+    git_secret(life, "git-1")
+    push_secret(life, "push-1")
+    life.project(git={"url": "https://git.example.com/shop.git", "credentialsRef": {"name": "git"}}, **SPEC)
+    life.set_up()
+    return life
+
+
+def passes(life: Life, seconds: int = 5, count: int = 6) -> None:
+    for _ in range(count):
+        for kind in (KIND, "ArgoSettings"):
+            run(life.turn("shop", kind))
+        life.out.clock.advance(timedelta(seconds=seconds))
+
+
+def held(life: Life) -> dict[str, str]:
+    """What Jenkins and Argo CD have."""
+    found = {name: each.password for (_, name), each in life.out.jenkins.stored.items()}
+    return {**found, "argocd": life.out.argocd.repos[0]["password"]}
+
+
+def told(life: Life) -> str:
+    found = life.condition("shop", "CredentialsReady", KIND)
+    assert found is not None
+    return f"{found['status']}/{found['reason']}: {found.get('message', '')}"
+
+
+def test_what_is_there_at_first_is_tried_and_told(life: Life) -> None:
+    passes(life)
+    assert held(life) == {"git": "git-1", "registry": "push-1", "argocd": "git-1"}
+    assert told(life).startswith("True/Succeeded: Jenkins has the logins: Git takes git (version ")
+    assert life.out.registry.tried == [("bob", "push-1")]
+
+
+def test_new_ones_are_tried_and_handed_on_before_the_next_poll(life: Life) -> None:
+    passes(life)
+    before, logins = told(life), len(life.out.git.logins)
+    git_secret(life, "git-2")
+    push_secret(life, "push-2")
+    passes(life)
+    assert held(life) == {"git": "git-2", "registry": "push-2", "argocd": "git-2"}
+    assert [login.password for login in life.out.git.logins[logins:] if login] == ["git-2"]
+    assert life.out.registry.tried == [("bob", "push-1"), ("bob", "push-2")]
+    assert told(life).startswith("True/Succeeded")
+    assert told(life) != before
+    assert not any(secret in told(life) for secret in ("git-1", "git-2", "push-1", "push-2"))
+
+
+def test_a_push_login_that_the_registry_refuses_is_told_and_tried_once_only(life: Life) -> None:
+    life.out.registry.refused = {"wrong"}
+    push_secret(life, "wrong")
+    passes(life, seconds=200)
+    assert told(life).startswith("False/CredentialsInvalid: the registry refuses the login of Secret push; renew it")
+    assert life.out.registry.tried.count(("bob", "wrong")) == 1
+    assert life.reason("shop", "Ready", KIND) == "True/Succeeded"
+    push_secret(life, "right")
+    passes(life)
+    assert told(life).startswith("True/Succeeded")
+
+
+def test_a_git_login_that_is_refused_is_not_handed_on(life: Life) -> None:
+    passes(life)
+    git_secret(life, "wrong")
+    life.out.line.fail("git.resolve", CredentialsError("git: refuses ann", status=401))
+    run(life.turn("shop", KIND))
+    assert life.reason("shop", "Stalled", KIND) == "True/CredentialsInvalid"
+    assert held(life)["git"] == "git-1"
+
+
+def test_a_registry_that_cannot_be_asked_holds_nothing_up(life: Life) -> None:
+    passes(life)
+    push_secret(life, "push-2")
+    life.out.line.fail("registry.check_login", ExternalServiceError("down", service="registry"))
+    passes(life)
+    assert held(life)["registry"] == "push-2"
+    assert ("bob", "push-2") in life.out.registry.tried
+    assert told(life).startswith("True/Succeeded")
+
+
+def test_without_secrets_of_its_own_a_project_has_no_such_condition() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    assert life.condition("shop", "CredentialsReady", KIND) is None
+    assert TEAM in str(life.see("shop", KIND)["metadata"])

@@ -1,0 +1,46 @@
+"""What a new process knows of the heartbeats that an earlier one has sent: only what the outbox says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD
+from tests.unit.world import TEAM
+
+from .life import Life
+
+
+async def finished() -> Life:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one")
+    await life.live("one")
+    await life.turn("one")
+    assert life.status("one")["heartbeat"]["outbox"] == [], "the outbox is empty when all is confirmed"
+    return life
+
+
+async def test_a_record_that_ended_before_the_operator_was_restarted_can_be_deleted_at_once() -> None:
+    life = await finished()
+    life.sent.clear()  # a new process has had nothing confirmed
+    before = life.out.clock.now()
+
+    await life.delete("one")
+
+    assert life.out.kubernetes.see(DEPLOYMENT_RECORD, TEAM, "one") is None
+    assert life.out.clock.now() - before < timedelta(seconds=30)
+
+
+async def test_a_record_with_words_that_the_broker_does_not_have_waits_for_them() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.broker = False
+    life.record("one")
+    await life.live("one")
+    life.out.kubernetes.mark_deleted(DEPLOYMENT_RECORD, TEAM, "one")
+
+    verdicts = [await life.turn("one") for _ in range(5)]
+
+    assert not any(verdict.released for verdict in verdicts)

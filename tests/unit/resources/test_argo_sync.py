@@ -1,0 +1,188 @@
+"""Argo CD: the one sync of a record, and the health after it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from devops_reconciler.api.blocks import SourceKind
+from devops_reconciler.resources.argo_application import ArgoApplication
+from devops_reconciler.resources.argo_release import ArgoRelease
+from devops_reconciler.resources.argo_sync import ArgoHealth, ArgoSync
+
+from .hand import Hand, changed
+
+SERVER = "https://kubernetes.default.svc"
+URL = "https://git.example.com/shop.git"
+DIGEST = "sha256:" + "a" * 64
+IMAGE = f"acme/shop@{DIGEST}"
+SECOND = timedelta(seconds=1)
+
+APP = ArgoApplication(
+    name="shop",
+    project="shop",
+    devops_project="shop",
+    environment="production",
+    repo_url=URL,
+    path="deploy",
+    target_revision="main",
+    server=SERVER,
+    namespace="shop",
+)
+RELEASE = ArgoRelease(
+    name="shop",
+    project="shop",
+    kind=SourceKind.KUSTOMIZE,
+    image=IMAGE,
+    image_name="acme/shop",
+    image_parameter="image.repository",
+    digest_parameter="image.digest",
+    target_revision="abc123",
+    auto_sync=False,
+)
+SYNC = ArgoSync(name="shop", project="shop", uid="uid-of-one")
+
+
+# The sync
+
+
+async def test_one_record_syncs_once() -> None:
+    hand = Hand()
+    await hand.bring(APP)
+    hand.out.argocd.sync_time = timedelta(seconds=20)
+    outcome = await hand.bring(SYNC, most=100)
+    assert outcome.ready
+    assert hand.out.argocd.syncs == ["uid-of-one"]
+
+
+async def test_a_sync_of_somebody_else_is_waited_for_and_ours_comes_after_it() -> None:
+    hand = Hand()
+    await hand.bring(APP)
+    hand.out.argocd.sync_time = timedelta(seconds=20)
+    await hand.out.argocd.sync("shop", "shop", infos={"deployment": "another"})
+    assert (await hand.bring(SYNC, most=100)).ready
+    assert hand.out.argocd.syncs == ["another", "uid-of-one"]
+
+
+async def test_a_failed_sync_is_a_failure_with_argos_words() -> None:
+    hand = Hand()
+    await hand.bring(APP)
+    hand.out.argocd.phase, hand.out.argocd.message = "Failed", "one or more objects failed to apply"
+    outcome = await hand.bring(SYNC)
+    assert hand.reason(outcome) == "SyncFailed"
+    assert "failed to apply" in hand.message(outcome)
+
+
+async def test_a_sync_that_met_git_away_is_asked_for_again() -> None:
+    hand = Hand()
+    await hand.bring(APP)
+    hand.out.argocd.phase, hand.out.argocd.message = "Error", "failed to list refs: EOF"
+    await hand.once(SYNC)
+    await hand.once(SYNC)
+    hand.out.argocd.phase = "Succeeded"
+    assert (await hand.bring(SYNC)).ready
+    assert len(hand.out.argocd.syncs) >= 2
+
+
+# The health
+
+
+def healthy(hand: Hand, **fields: Any) -> ArgoHealth:
+    values = {"image_digest": DIGEST, "synced_at": hand.out.clock.now(), "stable_for": timedelta(seconds=15)}
+    return ArgoHealth(name="shop", project="shop", **{**values, **fields})
+
+
+async def released(**fields: Any) -> tuple[Hand, ArgoHealth]:
+    hand = Hand()
+    await hand.bring(APP)
+    await hand.bring(RELEASE)
+    hand.out.clock.advance(SECOND)
+    return hand, healthy(hand, **fields)
+
+
+async def watch(hand: Hand, health: ArgoHealth, seconds: int) -> str:
+    """Passes each second, with `since` from the ledger, as the deployment does it; gives the last state."""
+    state = ""
+    for _ in range(seconds + 1):
+        entry = hand.ledger.current("only")
+        seen = entry.facts if entry is not None and entry.kind == "ArgoHealth" else {}
+        times = {name: seen.get(name) for name in ("since", "unused_since")}
+        outcome = await hand.once(ArgoHealth.model_validate({**health.model_dump(), **times}))
+        state = outcome.results[0].reason.value if outcome.failure else outcome.results[0].state.value
+        if state != "Running":
+            return state
+        hand.out.clock.advance(SECOND)
+    return state
+
+
+async def test_health_from_before_the_sync_never_counts() -> None:
+    hand, health = await released()
+    hand.out.argocd.judge("shop")
+    hand.out.clock.advance(timedelta(seconds=5))
+    late = changed(health, synced_at=hand.out.clock.now())
+    assert isinstance(late, ArgoHealth)
+    assert await watch(hand, late, 60) == "Running"
+    assert "since the sync" in hand.message(await hand.once(late))
+
+
+async def test_an_application_must_stay_healthy_for_the_whole_window() -> None:
+    hand, health = await released()
+    hand.out.argocd.judge("shop")
+    assert await watch(hand, health, 10) == "Running"
+    hand.out.argocd.health = "Progressing"
+    hand.out.argocd.judge("shop")
+    assert await watch(hand, health, 2) == "Running"
+    hand.out.argocd.health = "Healthy"
+    hand.out.argocd.judge("shop")
+    assert await watch(hand, health, 10) == "Running"
+    assert await watch(hand, health, 10) == "Succeeded"
+
+
+async def test_without_a_window_the_first_healthy_judgement_is_enough() -> None:
+    hand, health = await released(stable_for=timedelta(0))
+    hand.out.clock.advance(SECOND)
+    hand.out.argocd.judge("shop")
+    assert await watch(hand, health, 0) == "Succeeded"
+
+
+async def test_an_application_that_is_healthy_without_our_image_does_not_use_it() -> None:
+    hand, health = await released()
+    hand.out.argocd.follows_source = False
+    hand.out.argocd.judge("shop")
+    hand.out.argocd.apps["shop"]["status"]["summary"] = {"images": ["acme/shop:old"]}
+    assert await watch(hand, health, 60) == "ImageNotUsed"
+
+
+async def test_the_window_begins_with_our_image_not_with_what_ran_before_it() -> None:
+    hand, health = await released()
+    hand.out.argocd.judge("shop")
+    hand.out.argocd.apps["shop"]["status"]["summary"] = {"images": ["acme/shop:old"]}
+    assert await watch(hand, health, 8) == "Running"
+    hand.out.argocd.judge("shop")
+    assert await watch(hand, health, 10) == "Running"
+    assert await watch(hand, health, 10) == "Succeeded"
+
+
+async def test_what_blocks_the_health_is_named() -> None:
+    hand, health = await released()
+    hand.out.argocd.health = "Degraded"
+    hand.out.argocd.judge("shop")
+    pod = {
+        "kind": "Pod",
+        "namespace": "shop",
+        "name": "shop-1",
+        "health": {"status": "Degraded", "message": "Back-off pulling image"},
+        "info": [{"name": "Status Reason", "value": "ImagePullBackOff"}],
+    }
+    hand.out.argocd.tree = {"nodes": [pod]}
+    outcome = await hand.once(health)
+    assert "Pod shop/shop-1: ImagePullBackOff" in hand.message(outcome)
+
+
+async def test_without_a_digest_the_same_second_proves_nothing() -> None:
+    hand, health = await released(image_digest=None, stable_for=timedelta(0))
+    hand.out.argocd.judge("shop")
+    assert await watch(hand, health, 0) == "Running"
+    assert hand.out.line.count("argocd.refresh") == 1
+    hand.out.argocd.judge("shop")
+    assert await watch(hand, health, 2) == "Succeeded"

@@ -1,0 +1,445 @@
+"""Namespaces, copied Secrets, Ingresses, children and claims: what lives in Kubernetes itself."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from devops_reconciler.api.errors import ConflictError
+from devops_reconciler.resources.child import ProjectChild
+from devops_reconciler.resources.environment import EnvironmentClaim, find
+from devops_reconciler.resources.ingress import IngressRoute
+from devops_reconciler.resources.namespace import DestinationNamespace, PreviewNamespace
+from devops_reconciler.resources.secret_copy import SecretCopy
+from devops_reconciler.services.kubernetes import (
+    DEVOPS_PROJECT,
+    INGRESS,
+    JENKINS_SETTINGS,
+    NAMESPACE,
+    SECRET,
+    SERVICE_ACCOUNT,
+)
+from tests.unit.world import ME, OTHER, TEAM
+
+from .hand import Hand, changed
+
+MARK = "freeleaps.com/mark"
+PRODUCTION = DestinationNamespace(name="shop", project="shop", environment="production")
+PREVIEW = PreviewNamespace(name="shop-pr-7", project="shop", environment="pr-7")
+ROUTE = IngressRoute(
+    namespace="shop",
+    name="shop",
+    project="shop",
+    host="shop.example.com",
+    class_name="nginx",
+    backend="shop",
+    port=80,
+    tls_secret="shop-tls",
+)
+COPY = SecretCopy(
+    namespace="shop",
+    name="pull",
+    project="shop",
+    type="kubernetes.io/dockerconfigjson",
+    version="uid/1",
+    pull=True,
+    data={".dockerconfigjson": base64.b64encode(b"{}").decode()},
+)
+CHILD = ProjectChild(
+    child_kind="JenkinsSettings",
+    namespace=TEAM,
+    name="shop",
+    owner_uid="uid-of-shop",
+    spec={"git": {"url": "https://git.example.com/shop.git"}, "scriptPath": "ci/Jenkinsfile"},
+)
+
+
+def claim(record: str = "one", **fields: Any) -> EnvironmentClaim:
+    values = {"commit": "abc", "image": "acme/shop", "image_digest": "sha256:1", "url": "http://shop.example.com/"}
+    return EnvironmentClaim(namespace=TEAM, project="shop", environment="pr-7", record=record, **{**values, **fields})
+
+
+# Namespaces
+
+
+@pytest.mark.parametrize("resource", [PRODUCTION, PREVIEW])
+async def test_an_absent_namespace_is_made_with_label_and_mark(resource: DestinationNamespace) -> None:
+    hand = Hand()
+    assert (await hand.bring(resource)).ready
+    made = hand.out.kubernetes.see(NAMESPACE, None, resource.name)
+    assert made is not None
+    assert made["metadata"]["labels"]["freeleaps.com/project"] == "shop"
+    assert made["metadata"]["annotations"][MARK] == ME
+
+
+async def test_productions_namespace_is_used_as_it_is_and_never_removed() -> None:
+    hand = Hand()
+    hand.out.namespace("shop", labels={"team": "a"})
+    assert (await hand.bring(PRODUCTION)).ready
+    await hand.remove()
+    there = hand.out.kubernetes.see(NAMESPACE, None, "shop")
+    assert there is not None
+    assert there["metadata"]["labels"] == {"team": "a"}
+    assert hand.out.kubernetes.writes == []
+
+
+async def test_productions_namespace_is_not_removed_even_when_we_made_it() -> None:
+    hand = Hand()
+    await hand.bring(PRODUCTION)
+    await hand.remove()
+    assert hand.out.kubernetes.see(NAMESPACE, None, "shop") is not None
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"annotations": {MARK: ME}},
+        {"labels": {"freeleaps.com/project": "shop"}},
+        {"labels": {"freeleaps.com/project": "shop"}, "annotations": {MARK: OTHER}},
+        {"labels": {"freeleaps.com/project": "other"}, "annotations": {MARK: ME}},
+    ],
+)
+async def test_a_previews_namespace_without_our_label_and_mark_is_a_conflict_and_stays(metadata: Any) -> None:
+    hand = Hand()
+    hand.out.namespace("shop-pr-7", **metadata)
+    outcome = await hand.bring(PREVIEW)
+    assert hand.reason(outcome) == "OwnershipConflict"
+    await hand.remove()
+    assert hand.out.kubernetes.see(NAMESPACE, None, "shop-pr-7") is not None
+    assert hand.out.kubernetes.writes == []
+
+
+async def test_a_previews_namespace_goes_by_uid_and_its_end_is_waited_for() -> None:
+    hand = Hand()
+    await hand.bring(PREVIEW)
+    hand.out.kubernetes.slow_namespaces = True
+    with pytest.raises(AssertionError, match="emptying"):
+        await hand.remove(most=5)
+    hand.out.kubernetes.finish_namespace("shop-pr-7")
+    assert (await hand.remove()).ready
+
+
+async def test_a_namespace_that_is_being_deleted_is_made_again_when_it_is_gone() -> None:
+    hand = Hand()
+    await hand.bring(PREVIEW)
+    hand.out.kubernetes.slow_namespaces = True
+    await hand.out.kubernetes.delete(NAMESPACE, None, "shop-pr-7")
+    outcome = await hand.once(PREVIEW)
+    assert outcome.results[0].after is not None
+    assert outcome.results[0].after <= timedelta(seconds=5)
+    hand.out.kubernetes.finish_namespace("shop-pr-7")
+    hand.out.clock.advance(timedelta(seconds=5))
+    assert (await hand.bring(PREVIEW)).ready
+
+
+@pytest.mark.parametrize("resource", [PRODUCTION, PREVIEW])
+async def test_a_namespace_that_another_object_makes_at_the_same_moment_is_no_failure(
+    resource: DestinationNamespace,
+) -> None:
+    hand = Hand()
+    metadata = {"labels": {"freeleaps.com/project": "shop"}, "annotations": {MARK: ME}}
+
+    def race(name: str) -> None:
+        if name == "kubernetes.create Namespace":
+            hand.out.line.before = None
+            hand.out.namespace(resource.name, **metadata)
+
+    hand.out.line.before = race
+    assert (await hand.bring(resource)).ready
+
+
+# Copied Secrets
+
+
+async def test_a_pull_secret_is_copied_and_added_to_the_default_service_account_beside_others() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    others = {"imagePullSecrets": [{"name": "theirs"}], "secrets": [{"name": "token"}]}
+    hand.out.kubernetes.change(SERVICE_ACCOUNT, "shop", "default", others)
+    assert (await hand.bring(COPY)).ready
+    copy = hand.out.kubernetes.see(SECRET, "shop", "pull")
+    assert copy is not None
+    assert copy["data"] == COPY.data
+    assert copy["metadata"]["annotations"][MARK] == ME
+    account = hand.out.kubernetes.see(SERVICE_ACCOUNT, "shop", "default")
+    assert account is not None
+    assert account["imagePullSecrets"] == [{"name": "theirs"}, {"name": "pull"}]
+    assert account["secrets"] == [{"name": "token"}]
+
+
+async def test_a_tls_secret_is_not_for_pulling() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    assert (await hand.bring(changed(COPY, pull=False, type="kubernetes.io/tls"))).ready
+    account = hand.out.kubernetes.see(SERVICE_ACCOUNT, "shop", "default")
+    assert account is not None
+    assert "imagePullSecrets" not in account
+
+
+async def test_a_service_account_that_comes_late_is_waited_for() -> None:
+    hand = Hand()
+    hand.out.kubernetes.put(NAMESPACE, None, {"metadata": {"name": "shop"}})
+    await hand.once(COPY)
+    outcome = await hand.once(COPY)
+    assert not outcome.ready
+    hand.out.kubernetes.put(SERVICE_ACCOUNT, "shop", {"metadata": {"name": "default"}})
+    assert (await hand.bring(COPY)).ready
+
+
+async def test_a_service_account_that_changes_at_that_moment_is_tried_again() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+
+    def touch(name: str) -> None:
+        if name == "kubernetes.merge_patch ServiceAccount":
+            hand.out.line.before = None
+            hand.out.kubernetes.change(SERVICE_ACCOUNT, "shop", "default", {"secrets": [{"name": "token"}]})
+
+    hand.out.line.before = touch
+    assert (await hand.bring(COPY)).ready
+    account = hand.out.kubernetes.see(SERVICE_ACCOUNT, "shop", "default")
+    assert account is not None
+    assert account["imagePullSecrets"] == [{"name": "pull"}]
+    assert account["secrets"] == [{"name": "token"}]
+
+
+async def test_a_changed_source_is_copied_again() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    await hand.bring(COPY)
+    await hand.bring(changed(COPY, version="uid/2", data={".dockerconfigjson": "bmV3"}))
+    copy = hand.out.kubernetes.see(SECRET, "shop", "pull")
+    assert copy is not None
+    assert copy["data"] == {".dockerconfigjson": "bmV3"}
+
+
+async def test_a_foreign_secret_of_that_name_is_a_conflict_and_stays() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    hand.out.kubernetes.put(SECRET, "shop", {"metadata": {"name": "pull"}, "data": {"theirs": "eA=="}})
+    outcome = await hand.bring(COPY)
+    assert hand.reason(outcome) == "OwnershipConflict"
+    await hand.remove()
+    assert hand.out.kubernetes.writes == []
+
+
+# Ingress
+
+
+async def test_an_ingress_is_made_marked_repaired_and_removed() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    assert (await hand.bring(ROUTE)).ready
+    made = hand.out.kubernetes.see(INGRESS, "shop", "shop")
+    assert made is not None
+    assert made["metadata"]["annotations"][MARK] == ME
+    assert made["spec"]["ingressClassName"] == "nginx"
+    hand.out.kubernetes.change(INGRESS, "shop", "shop", {"spec": {"rules": []}})
+    assert (await hand.see(ROUTE)).drift == ("rules",)
+    assert (await hand.bring(ROUTE)).ready
+    await hand.remove()
+    assert hand.out.kubernetes.see(INGRESS, "shop", "shop") is None
+
+
+async def test_foreign_annotations_and_fields_of_an_ingress_stay() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    await hand.bring(ROUTE)
+    theirs = {"metadata": {"annotations": {"cert-manager.io/issuer": "le"}}, "spec": {"defaultBackend": {"x": 1}}}
+    hand.out.kubernetes.change(INGRESS, "shop", "shop", theirs)
+    await hand.bring(changed(ROUTE, port=8080))
+    made = hand.out.kubernetes.see(INGRESS, "shop", "shop")
+    assert made is not None
+    assert made["metadata"]["annotations"]["cert-manager.io/issuer"] == "le"
+    assert made["spec"]["defaultBackend"] == {"x": 1}
+    assert made["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"] == {"number": 8080}
+
+
+async def test_tls_that_is_no_longer_wanted_is_taken_away() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    await hand.bring(ROUTE)
+    assert (await hand.bring(changed(ROUTE, tls_secret=None))).ready
+    made = hand.out.kubernetes.see(INGRESS, "shop", "shop")
+    assert made is not None
+    assert "tls" not in made["spec"]
+
+
+async def test_a_foreign_ingress_is_a_conflict_and_stays() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    hand.out.kubernetes.put(INGRESS, "shop", {"metadata": {"name": "shop"}, "spec": {"rules": []}})
+    outcome = await hand.bring(ROUTE)
+    assert hand.reason(outcome) == "OwnershipConflict"
+    assert "adoption" in hand.message(outcome)
+    await hand.remove()
+    assert hand.out.kubernetes.writes == []
+
+
+# Children
+
+
+def make_ready(hand: Hand) -> None:
+    there = hand.out.kubernetes.see(JENKINS_SETTINGS, TEAM, "shop")
+    assert there is not None
+    ready = {"type": "Ready", "status": "True", "reason": "Succeeded", "message": "all is well"}
+    status = {"observedGeneration": there["metadata"]["generation"], "conditions": [ready]}
+    hand.out.kubernetes.change(JENKINS_SETTINGS, TEAM, "shop", {"status": status})
+
+
+async def test_a_child_is_owned_by_its_project_and_waited_for() -> None:
+    hand = Hand()
+    await hand.once(CHILD)
+    there = hand.out.kubernetes.see(JENKINS_SETTINGS, TEAM, "shop")
+    assert there is not None
+    assert [(r["uid"], r["controller"]) for r in there["metadata"]["ownerReferences"]] == [("uid-of-shop", True)]
+    assert not (await hand.once(CHILD)).ready
+    make_ready(hand)
+    assert (await hand.bring(CHILD)).ready
+
+
+async def test_a_field_that_the_project_gives_up_is_taken_out_of_the_child() -> None:
+    hand = Hand()
+    await hand.once(CHILD)
+    make_ready(hand)
+    await hand.bring(CHILD)
+    without = changed(CHILD, spec={"git": CHILD.spec["git"]})
+    await hand.once(without)
+    there = hand.out.kubernetes.see(JENKINS_SETTINGS, TEAM, "shop")
+    assert there is not None
+    assert "scriptPath" not in there["spec"]
+
+
+async def test_a_child_keeps_what_the_api_server_has_filled_in() -> None:
+    hand = Hand()
+    await hand.once(CHILD)
+    hand.out.kubernetes.change(JENKINS_SETTINGS, TEAM, "shop", {"spec": {"mode": "Apply"}})
+    make_ready(hand)
+    writes = len(hand.out.kubernetes.writes)
+    assert (await hand.bring(CHILD)).ready
+    assert hand.out.kubernetes.writes[writes:] == []
+
+
+async def test_a_childs_failure_is_its_projects_with_the_same_reason() -> None:
+    hand = Hand()
+    await hand.once(CHILD)
+    false = {"type": "Ready", "status": "False", "reason": "SecretNotFound", "message": "create it"}
+    stalled = {"type": "Stalled", "status": "True", "reason": "SecretNotFound", "message": "create it"}
+    status = {"observedGeneration": 1, "conditions": [false, stalled]}
+    hand.out.kubernetes.change(JENKINS_SETTINGS, TEAM, "shop", {"status": status})
+    outcome = await hand.once(CHILD)
+    assert outcome.failure is not None
+    assert (hand.reason(outcome), hand.message(outcome)) == ("SecretNotFound", "create it")
+
+
+async def test_a_reason_of_another_version_of_the_operator_is_no_fault_of_ours() -> None:
+    hand = Hand()
+    await hand.once(CHILD)
+    false = {"type": "Ready", "status": "False", "reason": "FromTheFuture", "message": "?"}
+    stalled = {"type": "Stalled", "status": "True", "reason": "FromTheFuture", "message": "?"}
+    status = {"observedGeneration": 1, "conditions": [false, stalled]}
+    hand.out.kubernetes.change(JENKINS_SETTINGS, TEAM, "shop", {"status": status})
+    outcome = await hand.once(CHILD)
+    assert outcome.failure is not None
+    assert hand.reason(outcome) != "InternalError"
+
+
+async def test_a_child_that_is_somebody_elses_is_a_conflict_and_stays() -> None:
+    hand = Hand()
+    hand.out.kubernetes.put(JENKINS_SETTINGS, TEAM, {"metadata": {"name": "shop"}, "spec": {"git": {"url": "x"}}})
+    outcome = await hand.bring(CHILD)
+    assert hand.reason(outcome) == "OwnershipConflict"
+    await hand.remove()
+    assert hand.out.kubernetes.writes == []
+
+
+# Claims
+
+
+def with_project(hand: Hand, *environments: dict[str, Any]) -> None:
+    obj = {"metadata": {"name": "shop", "uid": "uid-of-shop"}, "status": {"environments": list(environments)}}
+    hand.out.kubernetes.put(DEVOPS_PROJECT, TEAM, obj)
+
+
+def held(hand: Hand, environment: str = "pr-7") -> dict[str, Any] | None:
+    return find(hand.out.kubernetes.see(DEVOPS_PROJECT, TEAM, "shop"), environment)
+
+
+async def test_a_claim_names_the_holder_and_what_it_runs_and_leaves_other_environments_alone() -> None:
+    hand = Hand()
+    production = {"name": "production", "holder": "zero", "commit": "def"}
+    with_project(hand, production)
+    assert (await hand.bring(claim())).ready
+    assert held(hand) == {
+        "name": "pr-7",
+        "holder": "one",
+        "commit": "abc",
+        "digest": "sha256:1",
+        "image": "acme/shop",
+        "url": "http://shop.example.com/",
+    }
+    assert held(hand, "production") == production
+
+
+async def test_a_claim_that_loses_the_race_waits_and_looks_again() -> None:
+    hand = Hand()
+    with_project(hand)
+
+    def race(name: str) -> None:
+        if name == "kubernetes.patch_status DevOpsProject":
+            hand.out.line.before = None
+            with_project(hand, {"name": "production", "holder": "zero"})
+
+    hand.out.line.before = race
+    first = await hand.once(claim())
+    assert first.failure is None
+    assert held(hand, "production") is not None
+    assert held(hand) is None
+    assert (await hand.bring(claim())).ready
+    assert held(hand, "production") is not None
+
+
+async def test_a_claim_is_given_up_only_while_it_is_ours() -> None:
+    hand = Hand()
+    with_project(hand)
+    await hand.bring(claim())
+    theirs = {"name": "pr-7", "holder": "two"}
+
+    def race(name: str) -> None:
+        if name == "kubernetes.get DevOpsProject" and hand.saves > saves:
+            hand.out.line.before = None
+            with_project(hand, theirs)
+
+    saves = hand.saves
+    hand.out.line.before = race
+    await hand.remove()
+    assert held(hand) == theirs
+
+
+async def test_what_another_holds_is_not_ours_to_give_up() -> None:
+    hand = Hand()
+    with_project(hand)
+    await hand.bring(claim())
+    with_project(hand, {"name": "pr-7", "holder": "two"})
+    await hand.remove()
+    assert held(hand) == {"name": "pr-7", "holder": "two"}
+
+
+async def test_a_claim_in_a_project_that_is_gone_counts_as_given_up() -> None:
+    hand = Hand()
+    with_project(hand)
+    await hand.bring(claim())
+    hand.out.kubernetes.remove(DEVOPS_PROJECT, TEAM, "shop")
+    assert (await hand.remove()).ready
+
+
+async def test_a_lost_reply_to_a_claim_is_found_out() -> None:
+    hand = Hand()
+    with_project(hand)
+    hand.out.line.fail("kubernetes.patch_status DevOpsProject", ConflictError("changed", status=409), after_effect=True)
+    await hand.once(claim())
+    assert (await hand.bring(claim())).ready

@@ -1,0 +1,492 @@
+"""The one way out: requests as they are sent, and answers as they are judged. Without any network."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+
+from devops_reconciler.api.conditions import Reason
+from devops_reconciler.api.errors import (
+    ConflictError,
+    CredentialsError,
+    ExternalServiceError,
+    ReconcilerError,
+    ValidationError,
+)
+from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.services.breaker import CircuitBreaker
+from devops_reconciler.services.budget import RequestBudget
+from devops_reconciler.services.http import Http, Request, Response
+
+SECRET = "s3cret-value"
+Answer = Response | Exception
+
+
+class Script:
+    """A transport that gives what it is told, and keeps what it was asked."""
+
+    def __init__(self, *answers: Answer, clock: FakeClock | None = None, lines: tuple[bytes, ...] = ()) -> None:
+        self._answers = list(answers)
+        self._clock = clock
+        self._lines = lines
+        self.asked: list[Request] = []
+
+    def _next(self, request: Request) -> Response:
+        self.asked.append(request)
+        if self._clock is not None:
+            self._clock.advance(timedelta(seconds=2))
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def send(self, request: Request) -> Response:
+        return self._next(request)
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
+        yield self._next(request), self._all()
+
+    async def _all(self) -> AsyncIterator[bytes]:
+        for line in self._lines:
+            yield line
+
+    async def close(self) -> None:
+        return None
+
+
+def http(script: Script, clock: FakeClock | None = None, **options: object) -> Http:
+    return Http("vendor", "https://vendor.example.com/base/", script, clock or FakeClock(), **options)  # type: ignore[arg-type]
+
+
+async def ask(answer: Answer, *, accept: tuple[int, ...] = ()) -> Response:
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    return await http(Script(answer)).request(
+        "get thing", "GET", f"/things/1?key={SECRET}", headers=headers, accept=accept
+    )
+
+
+async def failure(answer: Answer) -> ReconcilerError:
+    with pytest.raises(ReconcilerError) as caught:
+        await ask(answer)
+    return caught.value
+
+
+def refused_connection() -> aiohttp.ClientConnectorError:
+    key = ConnectionKey("vendor.example.com", 443, True, True, None, None, None)
+    return aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connection refused"))
+
+
+# What is sent
+
+
+async def test_a_request_goes_below_the_base_with_the_headers_of_both() -> None:
+    script = Script(Response(200))
+    client = http(script, headers={"User-Agent": "reconciler", "Accept": "a"}, timeout=timedelta(seconds=7))
+    await client.request("get thing", "GET", "/a%2Fb?x=1", headers={"Accept": "b"}, body=b"body")
+    assert script.asked == [
+        Request(
+            "GET",
+            "https://vendor.example.com/base/a%2Fb?x=1",
+            {"User-Agent": "reconciler", "Accept": "b"},
+            b"body",
+            timedelta(seconds=7),
+        )
+    ]
+
+
+async def test_an_absolute_address_is_taken_as_it_is() -> None:
+    script = Script(Response(200))
+    await http(script).request("get token", "GET", "https://auth.example.com/token", timeout=timedelta(seconds=1))
+    assert script.asked[0].url == "https://auth.example.com/token"
+    assert script.asked[0].timeout == timedelta(seconds=1)
+
+
+async def test_json_is_sent_as_exactly_application_json_unless_the_caller_says_otherwise() -> None:
+    script = Script(Response(200), Response(200))
+    client = http(script)
+    await client.request("put thing", "PUT", "/x", json_body={"ä": None})
+    await client.request(
+        "put thing", "PUT", "/x", json_body=[], headers={"Content-Type": "application/merge-patch+json"}
+    )
+    first, second = script.asked
+    assert first.headers["Content-Type"] == "application/json"
+    assert json.loads(first.body or b"") == {"ä": None}
+    assert second.headers["Content-Type"] == "application/merge-patch+json"
+    assert second.body == b"[]"
+
+
+# Answers that are no errors
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 299, 404])
+async def test_success_and_absence_are_returned(status: int) -> None:
+    assert (await ask(Response(status))).status == status
+
+
+@pytest.mark.parametrize("status", [302, 303, 409, 400])
+async def test_a_status_that_the_caller_knows_is_returned(status: int) -> None:
+    assert (await ask(Response(status), accept=(status,))).status == status
+
+
+# The table
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (301, ExternalServiceError, Reason.EXTERNAL_SERVICE_ERROR),
+        (303, ExternalServiceError, Reason.EXTERNAL_SERVICE_ERROR),
+        (400, ValidationError, Reason.INVALID_SPEC),
+        (401, CredentialsError, Reason.CREDENTIALS_INVALID),
+        (403, CredentialsError, Reason.PERMISSION_DENIED),
+        (405, ValidationError, Reason.INVALID_SPEC),
+        (408, ExternalServiceError, Reason.EXTERNAL_SERVICE_ERROR),
+        (409, ConflictError, Reason.OWNERSHIP_CONFLICT),
+        (415, ValidationError, Reason.INVALID_SPEC),
+        (422, ValidationError, Reason.INVALID_SPEC),
+        (425, ExternalServiceError, Reason.EXTERNAL_SERVICE_ERROR),
+        (429, ExternalServiceError, Reason.RATE_LIMITED),
+        (500, ExternalServiceError, Reason.EXTERNAL_SERVICE_ERROR),
+        (502, ExternalServiceError, Reason.EXTERNAL_SERVICE_ERROR),
+        (503, ExternalServiceError, Reason.EXTERNAL_SERVICE_ERROR),
+        (504, ExternalServiceError, Reason.EXTERNAL_SERVICE_ERROR),
+    ],
+)
+async def test_each_status_is_one_error(status: int, kind: type[ReconcilerError], reason: Reason) -> None:
+    error = await failure(Response(status))
+    assert (type(error), error.reason) == (kind, reason)
+    assert error.message == f"vendor: get thing (GET vendor.example.com/base/things/1): {status}"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 422])
+async def test_a_refusal_carries_status_code_and_fields(status: int) -> None:
+    body = {"code": "INVALID_BODY", "message": "wrong", "fields": [{"path": "records[0].ttl", "message": "min 600"}]}
+    error = await failure(Response(status, {"content-type": "application/json"}, json.dumps(body).encode()))
+    assert isinstance(error, (ValidationError, CredentialsError, ConflictError))
+    assert (error.status, error.code, error.details) == (status, "INVALID_BODY", body)
+    assert 'wrong [{"path": "records[0].ttl", "message": "min 600"}]' in error.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "said"),
+    [
+        ({"x-error": "A job already exists"}, b"<html>long page</html>", "A job already exists"),
+        ({}, b'{"detail": "Incorrect\\n  password"}', "Incorrect password"),
+        ({}, b'{"error": "bad", "message": "permission denied"}', "permission denied"),
+        ({"content-type": "text/plain; charset=utf-8"}, b"You are abusing us\n", "You are abusing us"),
+        ({"content-type": "text/html"}, b"<html>a page</html>", ""),
+        ({"content-type": "application/json"}, b'{"message": "cut he', ""),
+        ({"content-type": "application/json"}, b'{"message": {"odd": 1}, "code": {"odd": 2}}', ""),
+        ({"content-type": "application/json"}, b"[1, 2]", ""),
+        ({"content-type": "application/json"}, b"\xff\xfe", ""),
+        ({"content-type": "text/plain"}, b"x" * 5000, "x" * 300),
+    ],
+)
+async def test_the_words_of_the_service_are_given_in_one_line(
+    headers: Mapping[str, str], body: bytes, said: str
+) -> None:
+    error = await failure(Response(400, headers, body))
+    assert error.message == f"vendor: get thing (GET vendor.example.com/base/things/1): 400 {said}".rstrip()
+
+
+@pytest.mark.parametrize("answer", [Response(401), Response(500), TimeoutError(), OSError("reset")])
+async def test_no_error_holds_a_header_or_a_query(answer: Answer) -> None:
+    error = await failure(answer)
+    assert SECRET not in str(error)
+    assert "/things/1" in str(error)
+
+
+# When to come back
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "after"),
+    [
+        ({"retry-after": "17"}, b"", timedelta(seconds=17)),
+        ({"retry-after": "0"}, b"", timedelta(0)),
+        ({"x-ratelimit-reset": "1767225690"}, b"", timedelta(seconds=90)),
+        ({"x-ratelimit-reset": "1"}, b"", timedelta(0)),
+        ({}, b'{"code": "TOO_MANY_REQUESTS", "retryAfterSec": 12}', timedelta(seconds=12)),
+        ({}, b'{"retryAfterSec": -3}', timedelta(0)),
+        ({"retry-after": "9" * 400}, b"", timedelta(days=1)),
+        ({"retry-after": "²"}, b"", None),
+        ({"retry-after": "soon"}, b"", None),
+        ({}, b'{"retryAfterSec": "soon"}', None),
+        ({}, b"plain words", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_the_wait_that_the_service_asks_for(
+    status: int, headers: Mapping[str, str], body: bytes, after: timedelta | None
+) -> None:
+    error = await failure(Response(status, headers, body))
+    assert isinstance(error, ExternalServiceError)
+    assert error.after == after
+
+
+# Without an answer
+
+
+@pytest.mark.parametrize(
+    ("trouble", "text", "maybe_applied"),
+    [
+        (TimeoutError(), "no answer within 10 s", True),
+        (ConnectionResetError("reset by peer"), "reset by peer", True),
+        (aiohttp.ServerDisconnectedError(), "Server disconnected", True),
+        (aiohttp.ClientPayloadError("cut"), "cut", True),
+        (refused_connection(), "Cannot connect", False),
+    ],
+)
+async def test_a_lost_answer_says_whether_the_request_may_have_had_its_effect(
+    trouble: Exception, text: str, maybe_applied: bool
+) -> None:
+    error = await failure(trouble)
+    assert isinstance(error, ExternalServiceError)
+    assert text in error.message
+    assert (error.maybe_applied, error.service) == (maybe_applied, "vendor")
+
+
+@pytest.mark.parametrize(("status", "maybe_applied"), [(429, False), (500, True), (503, True), (302, True)])
+async def test_an_error_of_the_service_may_have_had_its_effect(status: int, maybe_applied: bool) -> None:
+    error = await failure(Response(status))
+    assert isinstance(error, ExternalServiceError)
+    assert error.maybe_applied is maybe_applied
+
+
+async def test_what_is_no_trouble_of_the_network_passes_through() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await ask(ZeroDivisionError())
+
+
+async def test_an_answer_that_is_not_usable_is_an_error_of_the_service() -> None:
+    error = http(Script()).malformed("get thing", "a page")
+    assert isinstance(error, ExternalServiceError)
+    assert error.message == "vendor: get thing: the answer is not usable: a page"
+
+
+# Around a call
+
+
+async def test_each_call_is_observed_once_with_its_time() -> None:
+    seen: list[tuple[str, str, str, float]] = []
+    clock = FakeClock()
+    script = Script(Response(200), Response(503), TimeoutError(), clock=clock)
+    client = http(script, clock, observer=lambda *what: seen.append(what))
+    await client.request("get thing", "GET", "/x")
+    for _ in range(2):
+        with pytest.raises(ExternalServiceError):
+            await client.request("get thing", "GET", "/x")
+    assert seen == [("vendor", "get thing", code, 2.0) for code in ("200", "503", "TimeoutError")]
+
+
+async def test_a_call_takes_from_its_budget_before_it_goes_out() -> None:
+    clock = FakeClock()
+    script = Script(Response(200), Response(200))
+    client = http(script, clock, budget=RequestBudget(clock, 1))
+    await client.request("get thing", "GET", "/x", budget_key="GET /x")
+    waiting = client.request("get thing", "GET", "/x", budget_key="GET /x")
+    await advance_until(clock, waiting, seconds=60)
+    assert clock.monotonic() == 60.0
+    assert len(script.asked) == 2
+
+
+async def test_a_429_empties_the_budget_of_its_key() -> None:
+    clock = FakeClock()
+    script = Script(Response(429, {"retry-after": "120"}), Response(200), Response(200))
+    client = http(script, clock, budget=RequestBudget(clock, 60))
+    with pytest.raises(ExternalServiceError):
+        await client.request("get thing", "GET", "/x", budget_key="a")
+    await client.request("get thing", "GET", "/x", budget_key="b")
+    assert clock.monotonic() == 0.0
+    await advance_until(clock, client.request("get thing", "GET", "/x", budget_key="a"), seconds=120)
+    assert clock.monotonic() == 120.0
+
+
+async def advance_until(clock: FakeClock, call: Coroutine[Any, Any, Response], *, seconds: int) -> None:
+    """Move the clock second by second until the call has ended, at most `seconds`."""
+    task = asyncio.create_task(call)
+    for _ in range(seconds):
+        await asyncio.sleep(0)
+        assert not task.done()
+        clock.advance(timedelta(seconds=1))
+    await task
+
+
+# Line by line
+
+
+async def test_lines_are_handed_on_as_they_come() -> None:
+    script = Script(Response(200), lines=(b"{}", b"[1]"))
+    async with http(script).lines("watch", "/stream", idle=timedelta(seconds=30), headers={"A": "b"}) as lines:
+        assert [line async for line in lines] == [b"{}", b"[1]"]
+    assert script.asked[0] == Request(
+        "GET", "https://vendor.example.com/base/stream", {"A": "b"}, None, timedelta(seconds=30)
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(404, ValidationError), (401, CredentialsError), (503, ExternalServiceError), (302, ExternalServiceError)],
+)
+async def test_a_stream_that_does_not_begin_raises(status: int, kind: type[ReconcilerError]) -> None:
+    client = http(Script(Response(status)))
+    with pytest.raises(kind, match=str(status)):
+        async with client.lines("watch", "/stream", idle=timedelta(seconds=30)):
+            raise AssertionError("the stream has begun")
+
+
+@pytest.mark.parametrize("make", [TimeoutError, lambda: OSError("cut"), lambda: aiohttp.ClientPayloadError("cut")])
+async def test_a_stream_that_breaks_is_an_error_of_the_service(make: Callable[[], Exception]) -> None:
+    client = http(Script(Response(200), lines=(b"{}",)))
+
+    async def watch() -> None:
+        async with client.lines("watch", "/stream", idle=timedelta(seconds=30)) as lines:
+            async for _ in lines:
+                raise make()
+
+    with pytest.raises(ExternalServiceError, match="watch"):
+        await watch()
+
+
+# The breaker
+
+
+def guarded(script: Script, clock: FakeClock, **options: object) -> tuple[Http, CircuitBreaker]:
+    breaker = CircuitBreaker("vendor", failure_threshold=2, clock=clock)
+    return http(script, clock, breaker=breaker, **options), breaker
+
+
+@pytest.mark.parametrize(
+    ("answer", "failures"),
+    [
+        *((Response(status), 1) for status in (302, 408, 425, 500, 502, 503, 504)),
+        *((Response(status), 0) for status in (200, 204, 400, 401, 403, 404, 409, 410, 415, 422, 429)),
+        (TimeoutError(), 1),
+        (refused_connection(), 1),
+        (ConnectionResetError(104, "Connection reset by peer"), 1),
+        (aiohttp.ClientPayloadError("cut"), 1),
+    ],
+    ids=lambda value: str(getattr(value, "status", "") or type(value).__name__),
+)
+async def test_which_answers_count_as_failures_of_the_service(answer: Answer, failures: int) -> None:
+    client, breaker = guarded(Script(answer), FakeClock())
+    await asyncio.gather(client.request("get thing", "GET", "/x"), return_exceptions=True)
+    assert breaker.failures == failures
+
+
+async def test_an_accepted_status_is_an_answer_whatever_it_is() -> None:
+    client, breaker = guarded(Script(Response(500)), FakeClock())
+    await client.request("get thing", "GET", "/x", accept=(500,))
+    assert breaker.failures == 0
+
+
+async def test_a_malformed_answer_counts_in_place_of_the_success_of_its_status() -> None:
+    client, breaker = guarded(Script(Response(200), Response(200)), FakeClock())
+    for count in (1, 2):
+        await client.request("get thing", "GET", "/x")
+        client.malformed("get thing", "HTML")
+        assert breaker.failures == count
+    assert breaker.state == "OPEN"
+
+
+async def test_an_acquitted_failure_does_not_count() -> None:
+    client, breaker = guarded(Script(Response(500)), FakeClock())
+    with pytest.raises(ExternalServiceError):
+        await client.request("create repository", "POST", "/x")
+    client.acquit()
+    assert breaker.failures == 0
+
+
+async def test_while_the_breaker_is_open_nothing_is_sent_counted_or_taken_from_the_budget() -> None:
+    clock, seen = FakeClock(), []
+    script = Script(Response(500), Response(500), Response(200))
+    budget = RequestBudget(clock, 60, burst=3)
+    client, _ = guarded(script, clock, budget=budget, observer=lambda *call: seen.append(call))
+    for _ in range(10):
+        with pytest.raises(ExternalServiceError):
+            await client.request("get thing", "GET", "/x")
+    assert len(script.asked) == len(seen) == 2
+    async with asyncio.timeout(5):
+        await budget.take()  # the third of the burst is still there
+
+
+class Slow(Script):
+    """A transport whose answers wait for `go`."""
+
+    def __init__(self, *answers: Answer) -> None:
+        super().__init__(*answers)
+        self.go = asyncio.Event()
+
+    async def send(self, request: Request) -> Response:
+        await self.go.wait()
+        return self._next(request)
+
+
+async def test_a_request_that_waited_for_its_turn_meets_the_breaker_that_opened_meanwhile() -> None:
+    clock, script = FakeClock(), Slow(Response(500), Response(500))
+    client, _ = guarded(script, clock, budget=RequestBudget(clock, 6, burst=2))
+    asking = [asyncio.create_task(client.request("get thing", "GET", "/x")) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert clock.sleepers == 1  # the third one
+    script.go.set()
+    await asyncio.wait(asking[:2])
+    clock.advance(timedelta(seconds=15))
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    assert [getattr(each, "reason", None) for each in results].count(Reason.BREAKER_OPEN) == 1
+    assert len(script.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("head", "failures"),
+    [
+        (Response(200), 0),
+        (Response(503), 1),
+        (Response(404), 0),
+        (Response(200, {"content-type": "text/html; charset=utf-8"}), 1),
+        (TimeoutError(), 1),
+    ],
+    ids=["200", "503", "404", "html", "timeout"],
+)
+async def test_a_stream_is_judged_by_how_it_opens(head: Answer, failures: int) -> None:
+    client, breaker = guarded(Script(head), FakeClock())
+
+    async def read() -> None:
+        async with client.lines("watch", "/stream", idle=timedelta(seconds=1)) as lines:
+            async for _ in lines:
+                pass
+
+    await asyncio.gather(read(), return_exceptions=True)
+    assert breaker.failures == failures
+
+
+async def test_how_a_stream_ends_is_no_verdict_and_its_refusal_comes_before_it_is_opened() -> None:
+    script = Script(*[Response(200)] * 3, Response(503), Response(503))
+    client, breaker = guarded(script, FakeClock())
+    for _ in range(3):
+        with pytest.raises(ExternalServiceError):
+            async with client.lines("watch", "/stream", idle=timedelta(seconds=1)):
+                raise TimeoutError
+    assert breaker.failures == 0
+    for _ in range(3):
+        with pytest.raises(ExternalServiceError):
+            async with client.lines("watch", "/stream", idle=timedelta(seconds=1)):
+                pass
+    assert len(script.asked) == 5
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 429, 500])
+async def test_what_a_service_quotes_of_our_secrets_is_not_in_its_error(status: int) -> None:
+    said = Response(status, {"content-type": "text/plain"}, f"bad login {SECRET}".encode())
+    hiding = http(Script(said)).hiding(lambda text: text.replace(SECRET, "****"))
+    with pytest.raises(ReconcilerError, match=r"bad login \*\*\*\*") as caught:
+        await hiding.behind(None).request("get thing", "GET", "/things/1")
+    assert SECRET not in str(caught.value)
