@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ class AuditEvent:
     group: str = ""
     refusal: str = ""
     """What the server said when it forbade the request for want of a right; else empty."""
+    received: datetime = datetime.min.replace(tzinfo=UTC)
+    """When the server began with it. The log is written after the answer: an older request may stand later in it."""
 
     @classmethod
     def parse(cls, line: str) -> AuditEvent:
@@ -55,6 +58,7 @@ class AuditEvent:
             stage=event["stage"],
             group=target.get("apiGroup", ""),
             refusal=_refusal(event, answer.get("message", "")),
+            received=datetime.fromisoformat(event["requestReceivedTimestamp"]),
         )
 
 

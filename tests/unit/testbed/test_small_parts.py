@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ def line(user: str, verb: str = "get") -> str:
         "verb": verb,
         "user": {"username": user},
         "requestURI": "/api/v1/namespaces/a/secrets/b?x=1",
+        "requestReceivedTimestamp": "2026-05-01T10:00:00.000123Z",
         "objectRef": {"resource": "secrets", "namespace": "a", "name": "b"},
         "responseStatus": {"code": 200},
     }
@@ -38,6 +39,7 @@ def test_the_audit_log_is_read_by_user_and_position(tmp_path: Path) -> None:
     assert (event.user, event.verb, event.resource, event.namespace, event.name, event.code) == (
         ("operator", "update", "secrets", "a", "b", 200)
     )
+    assert event.received == datetime(2026, 5, 1, 10, 0, 0, 123, tzinfo=UTC)
 
 
 async def test_eventually_gives_the_first_true_answer() -> None:
