@@ -20,6 +20,8 @@ POLICY: dict[str, Any] = {
     ],
 }
 
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class AuditEvent:
@@ -37,7 +39,7 @@ class AuditEvent:
     group: str = ""
     refusal: str = ""
     """What the server said when it forbade the request for want of a right; else empty."""
-    received: datetime = datetime.min.replace(tzinfo=UTC)
+    received: datetime = LONG_AGO
     """When the server began with it. The log is written after the answer: an older request may stand later in it."""
 
     @classmethod

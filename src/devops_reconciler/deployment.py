@@ -17,7 +17,8 @@ from typing import Any
 from .api.base import EffectivePolicy
 from .api.conditions import Reason
 from .engine.ledger import Ledger
-from .engine.pipeline import Facts, Step
+from .engine.outcome import Facts
+from .engine.pipeline import Step
 from .inputs.blocks import ImageRepository, Place, Route, Source
 from .inputs.logins import Login
 from .inputs.route_resources import claim_of, ingress_of, published_name, record_of, waited

@@ -69,7 +69,7 @@ REMOVALS = (
     Removal(
         4,
         "what is about to be made is saved before",
-        "engine/pipeline.py",
+        "engine/window.py",
         "            intend()\n            await self._save()\n",
         "            intend()\n",
         "killed as it makes the image repository, and deleted meanwhile",

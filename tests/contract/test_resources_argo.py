@@ -12,7 +12,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from devops_reconciler.api.blocks import SourceKind
-from devops_reconciler.engine.pipeline import Outcome
+from devops_reconciler.engine.outcome import Outcome
 from devops_reconciler.resources.argo_application import ArgoApplication
 from devops_reconciler.resources.argo_project import ArgoProject
 from devops_reconciler.resources.argo_release import ArgoRelease

@@ -13,7 +13,7 @@ from typing import Literal
 from ..api.conditions import MESSAGE_LIMIT, Condition, Reason
 from ..api.deployment_record import StepState
 from ..api.errors import CredentialsError, ExternalServiceError
-from .pipeline import Outcome, StepResult
+from .outcome import Outcome, StepResult
 
 READY = "Ready"
 RECONCILING = "Reconciling"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ..api.deployment_record import StepState
 from ..api.errors import Waiting
 from .ledger import Entry, EntryState
-from .pipeline import Outcome, StepResult
+from .outcome import Outcome, StepResult
 
 LAST_TRY = timedelta(seconds=30)
 """How long what is on its way out may still take when its turn has come only now."""

@@ -1,59 +1,94 @@
-"""The end of things: what the ledger holds is removed in reverse order, each proven gone before the next.
+"""One external thing at a time: it is made, changed, and removed here, and its entry says how far that came.
 
-`ResourceLifecycleManager` is the one place that removes. It works from the ledger, never from the spec, and touches
-only what carries our mark. A thing whose service fails delays no other; it is tried again, shown as `cleanup_failed`.
+`ResourceLifecycleManager` is the one place that writes outside. It writes only what was saved as an intent before. It
+removes from the ledger, never from the spec, in reverse order, each proven gone before the next, and touches only what
+carries our mark. A thing whose service fails delays no other; it is tried again, shown as `cleanup_failed`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Generic
 
 from ..api.base import DeletionPolicy, EffectivePolicy, ManagementPolicy
 from ..api.deployment_record import StepState
 from ..api.policies import Adoption, DriftPolicy
 from ..runtime.clock import Clock
-from .audited import removing
-from .decide import Delete, Released, Wait, decide_removal
+from .audited import removing, writing
+from .decide import Create, Delete, Released, Update, Wait, decide_removal
 from .ledger import Entry, EntryState, Ledger
-from .pipeline import (
-    Outcome,
-    Save,
-    SavesTooSlow,
-    StepResult,
-    Window,
-    failed_step,
-    maybe_applied,
-    memory_of,
-    note_presence,
-)
+from .memory import memory_of, note_presence
+from .outcome import Outcome, StepResult, failed_step, maybe_applied
 from .resource import Intent, Observation, Resource, World
+from .window import Save, SavesTooSlow, Window
 
 Catalog = Mapping[str, type[Resource[Any]]]
 """All resources by the name of their class, as the ledger names them."""
 
 
 @dataclass
-class _Removal(Generic[World]):
-    entry: Entry
+class Change(Generic[World]):
+    """A thing that is to be written or removed."""
+
     resource: Resource[World]
-    policy: EffectivePolicy
+    entry: Entry
     result: StepResult
     before: Intent | None
-    """What had been tried before: it counts again when the deletion surely had no effect."""
+    """What had been tried before: it counts again when this surely had no effect."""
+
+
+@dataclass
+class Attempt(Change[World]):
+    """A thing that is to be made or changed, and what the look showed."""
+
+    seen: Observation
+    action: Create | Update
+
+
+@dataclass
+class Removal(Change[World]):
+    policy: EffectivePolicy
 
 
 class ResourceLifecycleManager(Generic[World]):
-    """Removes what the ledger holds: `active` until proven gone, then `cleaned`; `cleanup_failed` after an error."""
+    """Makes, changes and removes things.
 
-    def __init__(self, world: World, clock: Clock, me: str, catalog: Catalog) -> None:
+    An entry is `active` from its first attempt until the thing is proven gone, then `cleaned`; `cleanup_failed` after
+    an error of a removal. `catalog`: all resources that may have to be removed.
+    """
+
+    def __init__(self, world: World, clock: Clock, me: str, catalog: Catalog = MappingProxyType({})) -> None:
         self._world = world
         self._clock = clock
         self._me = me
         self._catalog = catalog
+
+    async def create_resource(self, attempt: Attempt[World]) -> bool:
+        """Make a thing whose intent is saved; False when that failed, with the error in its result.
+
+        A failed creation leaves nothing unknown: what surely had no effect is no attempt any more; otherwise the
+        intent stays, for the next look to find what it made, and for `cleanup_resource` to remove it.
+        """
+        return await self._write(attempt, attempt.resource.create)
+
+    async def update_resource(self, attempt: Attempt[World]) -> bool:
+        """Bring a thing in line whose intent is saved; False when that failed, as for `create_resource`."""
+        return await self._write(attempt, attempt.resource.update)
+
+    async def _write(self, attempt: Attempt[World], act: Callable[[World, str, Observation], Awaitable[None]]) -> bool:
+        try:
+            with writing(attempt.resource, attempt.seen, attempt.action):
+                await act(self._world, self._me, attempt.seen)
+        except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
+            not_written(attempt, error)
+            return False
+        if attempt.resource.blind:
+            attempt.entry.digest = attempt.resource.digest()
+        return True
 
     async def clean(
         self,
@@ -69,7 +104,7 @@ class ResourceLifecycleManager(Generic[World]):
         ready when all of them are cleaned. Raises only what `save` raises.
         """
         outcome = Outcome()
-        due: list[_Removal[World]] = []
+        due: list[Removal[World]] = []
         held = False
         for entry in ledger.remaining:
             if not only(entry):
@@ -89,7 +124,7 @@ class ResourceLifecycleManager(Generic[World]):
 
     def _removal(
         self, entry: Entry, policies: Mapping[str, EffectivePolicy], result: StepResult
-    ) -> _Removal[World] | None:
+    ) -> Removal[World] | None:
         """None for what needs no removal, and for what cannot be understood (that is in the result)."""
         try:
             resource = self._catalog[entry.kind].recall(entry.value)
@@ -101,9 +136,9 @@ class ResourceLifecycleManager(Generic[World]):
             entry.state, entry.intent = EntryState.CLEANED, None
             return None
         result.state = StepState.RUNNING
-        return _Removal(entry, resource, policy, result, entry.intent)
+        return Removal(resource, entry, result, entry.intent, policy)
 
-    async def _look(self, removal: _Removal[World], ledger: Ledger) -> bool:
+    async def _look(self, removal: Removal[World], ledger: Ledger) -> bool:
         """Settle the entry if it can be; True when it is to be deleted."""
         asked = self._clock.now()
         try:
@@ -113,7 +148,7 @@ class ResourceLifecycleManager(Generic[World]):
             return False
         return self._settle(removal, seen, asked, ledger)
 
-    def _settle(self, removal: _Removal[World], seen: Observation, asked: datetime, ledger: Ledger) -> bool:
+    def _settle(self, removal: Removal[World], seen: Observation, asked: datetime, ledger: Ledger) -> bool:
         entry, result = removal.entry, removal.result
         if entry.made_elsewhere and ledger.remaining[0] is not entry:
             entry.absent_since = None  # something that may make it is still there: its absence proves nothing yet
@@ -132,49 +167,70 @@ class ResourceLifecycleManager(Generic[World]):
                 return True
         return False
 
-    async def _remove(self, due: list[_Removal[World]], ledger: Ledger, save: Save) -> None:
+    async def _remove(self, due: list[Removal[World]], ledger: Ledger, save: Save) -> None:
         """Delete in order. What is not gone at once holds up those before it; what fails does not."""
         window = Window(self._clock, save)
         for index, removal in enumerate(due):
-            entry, seen = removal.entry, removal.result.seen or Observation()
             try:
                 await window.open(partial(self._intend, due[index:]))
             except SavesTooSlow as error:
-                _fail(entry, removal.result, error)
-                _put_off(due[index:])
+                _fail(removal.entry, removal.result, error)
+                put_off(due[index:])
                 return
-            try:
-                with removing(removal.resource, seen):
-                    await removal.resource.delete(self._world, self._me, seen)
-            except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
-                _fail(entry, removal.result, error)
-                if not maybe_applied(error):
-                    entry.intent = removal.before
-                continue
-            asked = self._clock.now()
-            try:
-                again = await removal.resource.observe(self._world, self._me, entry.intent)
-            except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
-                _fail(entry, removal.result, error)
-                continue
-            self._settle(removal, again, asked, ledger)
-            if entry.state is not EntryState.CLEANED:
-                _put_off(due[index + 1 :])
+            if not await self.cleanup_resource(removal, ledger):
+                put_off(due[index + 1 :])
                 return
 
-    def _intend(self, due: list[_Removal[World]]) -> None:
+    async def cleanup_resource(self, removal: Removal[World], ledger: Ledger) -> bool:
+        """Remove a thing whose intent is saved, and look whether it is gone. False while it is on its way out.
+
+        An error is in its result; then nothing is on its way that others would have to wait for.
+        """
+        entry, seen = removal.entry, removal.result.seen or Observation()
+        try:
+            with removing(removal.resource, seen):
+                await removal.resource.delete(self._world, self._me, seen)
+        except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
+            _fail(entry, removal.result, error)
+            if not maybe_applied(error):
+                entry.intent = removal.before
+            return True
+        asked = self._clock.now()
+        try:
+            again = await removal.resource.observe(self._world, self._me, entry.intent)
+        except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
+            _fail(entry, removal.result, error)
+            return True
+        self._settle(removal, again, asked, ledger)
+        return entry.state is EntryState.CLEANED
+
+    def _intend(self, due: list[Removal[World]]) -> None:
         for removal in due:
             preimage = removal.before.preimage if removal.before is not None else None
             removal.entry.doubt(removal.before, again=False)
             removal.entry.intent = Intent(op="delete", at=self._clock.now(), preimage=preimage)
 
 
-def _put_off(removals: list[_Removal[World]]) -> None:
+def put_off(changes: Sequence[Change[Any]]) -> None:
     """Their turn has not come: what was tried before counts again."""
-    for removal in removals:
-        removal.entry.intent = removal.before
-        if removal.result.error is None:
-            removal.result.state, removal.result.message = StepState.PENDING, ""
+    for change in changes:
+        change.entry.intent = change.before
+        if change.result.error is None:
+            change.result.state, change.result.message = StepState.PENDING, ""
+
+
+def not_written(attempt: Attempt[Any], error: Exception) -> None:
+    """What surely had no effect is no attempt: what was tried before counts again, and nothing waits for it.
+
+    But an intent with a preimage stays: a part of the work may be done (the value, not yet the mark), and the
+    preimage alone tells whose it is.
+    """
+    entry, result = attempt.entry, attempt.result
+    outcome = failed_step(result.step, error)
+    result.state, result.reason, result.message = outcome.state, outcome.reason, outcome.message
+    result.after, result.error = outcome.after, error
+    if not maybe_applied(error) and (entry.intent is None or entry.intent.preimage is None):
+        entry.intent = attempt.before
 
 
 def _fail(entry: Entry, result: StepResult, error: Exception) -> None:

@@ -12,7 +12,9 @@ from ..runtime.clock import Clock
 from .decide import Create, Delete, Fail, Report, Update, Wait, decide, decide_removal
 from .ledger import Entry, EntryState, Ledger
 from .lifecycle import Catalog, policy_of
-from .pipeline import Facts, NotYet, Step, memory_of
+from .memory import memory_of
+from .outcome import Facts, NotYet
+from .pipeline import Step
 from .resource import Resource, World
 
 Call = dict[str, Any]

@@ -14,7 +14,7 @@ from ..api.conditions import Condition, Reason
 from ..api.definitions import FINALIZER
 from ..api.deployment_record import StepState
 from ..api.errors import ReconcilerError
-from ..engine.pipeline import StepResult
+from ..engine.outcome import StepResult
 from ..kinds import KINDS, Context, Verdict, reconciliation
 from ..resources.believing import not_credible
 from ..resources.world import World

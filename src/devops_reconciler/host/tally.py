@@ -7,7 +7,7 @@ from typing import Any
 
 from ..api.deployment_record import StepState
 from ..engine.ledger import Entry, EntryState
-from ..engine.pipeline import StepResult
+from ..engine.outcome import StepResult
 from ..resources.catalog import REMOVALS
 from ..runtime.metrics import Metrics
 from .queue import Key

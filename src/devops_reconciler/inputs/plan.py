@@ -8,7 +8,8 @@ from typing import Any
 
 from ..api.base import EffectivePolicy
 from ..engine.conditions import Conditions
-from ..engine.pipeline import Outcome, Step
+from ..engine.outcome import Outcome
+from ..engine.pipeline import Step
 from ..resources.world import World
 
 

@@ -13,7 +13,8 @@ from ..api.deployment_record import PRODUCTION
 from ..api.errors import Waiting
 from ..api.names import application_name
 from ..api.policies import ComponentName
-from ..engine.pipeline import Outcome, Step
+from ..engine.outcome import Outcome
+from ..engine.pipeline import Step
 from ..inputs.blocks import (
     ImageRepository,
     Place,

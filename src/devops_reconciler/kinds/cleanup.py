@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from ..api.base import EffectivePolicy
 from ..engine.ledger import CLOSED, Entry, EntryState, Ledger
 from ..engine.lifecycle import ResourceLifecycleManager, release
-from ..engine.pipeline import Outcome, Save
+from ..engine.outcome import Outcome
+from ..engine.window import Save
 from ..resources.world import World
 from ..runtime.clock import Clock
 

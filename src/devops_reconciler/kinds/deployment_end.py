@@ -20,7 +20,7 @@ from ..api.project import DevOpsProjectSpec
 from ..engine.conditions import CONFLICT, DRIFTED, READY, STALLED, VENDOR_DEGRADED, say, summarise
 from ..engine.ledger import EntryState
 from ..engine.lifecycle import release
-from ..engine.pipeline import Outcome
+from ..engine.outcome import Outcome
 from ..inputs.subject import Subject, parse_spec
 from ..resources.argo_sync import INFO
 from ..resources.believing import not_credible

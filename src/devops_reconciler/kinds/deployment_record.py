@@ -15,7 +15,8 @@ from ..api.names import image_tag
 from ..api.project import DevOpsProjectSpec
 from ..deployment import application_facts, steps
 from ..engine.conditions import say, summarise
-from ..engine.pipeline import Outcome, Pipeline, failed_step
+from ..engine.outcome import Outcome, failed_step
+from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
 from ..inputs.subject import Subject, controller, parse_spec
 from ..resources.environment import find

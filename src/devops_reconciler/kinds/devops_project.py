@@ -14,7 +14,8 @@ from ..api.policies import ComponentName
 from ..api.project import DevOpsProjectSpec, DevOpsProjectStatus
 from ..api.registry_settings import RegistrySettingsSpec
 from ..engine.conditions import Conditions
-from ..engine.pipeline import Facts, Outcome, Step, StepResult
+from ..engine.outcome import Facts, Outcome, StepResult
+from ..engine.pipeline import Step
 from ..inputs.plan import Plan
 from ..inputs.subject import REQUESTED_ANNOTATION, Subject
 from ..resources.address import address_of

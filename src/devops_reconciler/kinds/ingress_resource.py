@@ -14,7 +14,8 @@ from ..api.names import ingress_name
 from ..api.policies import ComponentName
 from ..engine.conditions import Conditions, say
 from ..engine.ledger import Ledger
-from ..engine.pipeline import Facts, Outcome, Step
+from ..engine.outcome import Facts, Outcome
+from ..engine.pipeline import Step
 from ..inputs.blocks import Route, production_place, route
 from ..inputs.plan import Plan
 from ..inputs.route_resources import claim_of, ingress_of, published_name, record_of, waited

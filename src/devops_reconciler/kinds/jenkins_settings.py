@@ -10,7 +10,8 @@ from ..api.jenkins_settings import JenkinsSettingsSpec, JenkinsSettingsStatus, P
 from ..api.policies import ComponentName
 from ..engine.conditions import Conditions
 from ..engine.ledger import Ledger
-from ..engine.pipeline import Facts, Outcome, Step
+from ..engine.outcome import Facts, Outcome
+from ..engine.pipeline import Step
 from ..inputs.logins import Login, git_login, push_login
 from ..inputs.plan import Plan
 from ..inputs.project_file import read_project_file

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ..api.deployment_record import StepState
 from ..api.errors import CredentialsError
 from ..engine.conditions import VENDOR_DEGRADED, Conditions
-from ..engine.pipeline import Outcome, StepResult
+from ..engine.outcome import Outcome, StepResult
 
 PATIENCE = timedelta(seconds=60)
 """How long a login may be refused. Longer than a rotated Secret takes to arrive in the operator."""

@@ -11,7 +11,7 @@ from ..api.errors import fault_of
 from ..api.faults import Fault
 from ..engine.conditions import shorten
 from ..engine.ledger import Ledger
-from ..engine.pipeline import Outcome, StepResult
+from ..engine.outcome import Outcome, StepResult
 
 WEIGHTS = {"build": 60, "image": 3, "sync": 10, "health": 12, "published": 5, "address": 5}
 """Share of each step in the whole; a step that is not named counts 1."""

@@ -10,7 +10,8 @@ from typing import Any
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION, StepState
 from ..api.project import DevOpsProjectSpec, DevOpsProjectStatus
-from ..engine.pipeline import Outcome, Pipeline
+from ..engine.outcome import Outcome
+from ..engine.pipeline import Pipeline
 from ..inputs.subject import FORCE_ANNOTATION, Subject, controller
 from ..resources.child import CHILD_KINDS
 from ..resources.marks import PROJECT_LABEL

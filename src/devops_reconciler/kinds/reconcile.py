@@ -18,7 +18,8 @@ from ..engine.conditions import FORCE_DELETED, SUSPENDED, Conditions, say, summa
 from ..engine.ledger import Entry, EntryState, Ledger
 from ..engine.letting_go import let_go
 from ..engine.lifecycle import ResourceLifecycleManager
-from ..engine.pipeline import Outcome, Pipeline, StepResult, failed_step
+from ..engine.outcome import Outcome, StepResult, failed_step
+from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
 from ..inputs.subject import (
     FORCE_ANNOTATION,

@@ -7,7 +7,8 @@ from typing import Any
 from ..api.base import effective
 from ..api.policies import ComponentName
 from ..api.registry_settings import RegistrySettingsSpec, RegistrySettingsStatus
-from ..engine.pipeline import Outcome, Step
+from ..engine.outcome import Outcome
+from ..engine.pipeline import Step
 from ..inputs.blocks import image_repository
 from ..inputs.plan import Plan
 from ..inputs.subject import Subject

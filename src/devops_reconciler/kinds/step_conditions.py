@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..api.conditions import Reason
 from ..api.deployment_record import StepState
 from ..engine.conditions import Conditions, say
-from ..engine.pipeline import Outcome
+from ..engine.outcome import Outcome
 
 DONE = (StepState.SUCCEEDED, StepState.SKIPPED)
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from ..api.conditions import Reason
 from ..api.errors import ConflictError
 from ..api.names import mark
-from ..engine.pipeline import ACT_WITHIN
 from ..engine.resource import Resource
+from ..engine.window import ACT_WITHIN
 from ..runtime.clock import Clock
 from ..runtime.every import Every
 from ..runtime.reservations import Reservations

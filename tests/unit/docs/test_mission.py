@@ -20,6 +20,15 @@ NAMES = {
     *("on_devops_proj_created", "poll_project_config"),
 }
 
+DUTIES = {
+    "ReconcilerManager": {"start", "stop"},
+    "ReconcilerErrorHandler": {"handle_operation"},
+    "CircuitBreaker": {"state", "call"},
+    "HealthChecker": {"run_health_checks"},
+    "ResourceLifecycleManager": {"create_resource", "cleanup_resource"},
+}
+"""What those who know these classes call."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -57,6 +66,13 @@ def defined(module: Path) -> set[str]:
     return {node.name for node in ast.parse(module.read_text()).body if isinstance(node, kinds)}
 
 
+def methods(module: Path, name: str) -> set[str]:
+    """What a class defines itself."""
+    classes = [node for node in ast.parse(module.read_text()).body if isinstance(node, ast.ClassDef)]
+    body = next(node.body for node in classes if node.name == name)
+    return {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
 def test_each_row_and_each_name_is_there_once() -> None:
     numbers = [match[1] for row in rows() if (match := re.match(r"(M\d\.\d) ", row.part))]
     assert numbers == [f"{group}.{number}" for group, last in ROWS.items() for number in range(1, last + 1)]
@@ -82,3 +98,9 @@ def test_each_name_is_defined_where_the_page_says(row: Row) -> None:
     there = set().union(*(defined(path) for path in (ROOT / PACKAGE).rglob("*.py")))
     for name in code(row.part):
         assert name not in there if row.missing else name in here
+
+
+@pytest.mark.parametrize("name", DUTIES)
+def test_each_class_does_what_it_is_known_for(name: str) -> None:
+    (module,) = [row.modules[0] for row in rows() if code(row.part) == [name]]
+    assert methods(module, name) >= DUTIES[name]

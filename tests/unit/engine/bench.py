@@ -9,7 +9,8 @@ from typing import Any
 from devops_reconciler.api.policies import EffectivePolicy
 from devops_reconciler.engine.ledger import Entry, EntryState, Ledger
 from devops_reconciler.engine.lifecycle import ResourceLifecycleManager
-from devops_reconciler.engine.pipeline import Facts, Outcome, Pipeline, Step, StepResult
+from devops_reconciler.engine.outcome import Facts, Outcome, StepResult
+from devops_reconciler.engine.pipeline import Pipeline, Step
 from devops_reconciler.engine.resource import Resource
 
 from .host import kept

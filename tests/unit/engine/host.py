@@ -13,7 +13,9 @@ from devops_reconciler.api.errors import ReconcilerError
 from devops_reconciler.engine.conditions import Conditions, summarise
 from devops_reconciler.engine.ledger import EntryState, Ledger
 from devops_reconciler.engine.lifecycle import ResourceLifecycleManager
-from devops_reconciler.engine.pipeline import Outcome, Pipeline, Save, Step
+from devops_reconciler.engine.outcome import Outcome
+from devops_reconciler.engine.pipeline import Pipeline, Step
+from devops_reconciler.engine.window import Save
 from tests.invariants import assert_status_invariants
 
 from .line import Crash, run

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, cast
 
 from devops_reconciler.api.errors import ConflictError, ExternalServiceError, ReconcilerError, ValidationError
 from devops_reconciler.engine.ledger import Ledger
-from devops_reconciler.engine.pipeline import ACT_WITHIN, Outcome, Step
+from devops_reconciler.engine.outcome import Outcome
+from devops_reconciler.engine.pipeline import Step
+from devops_reconciler.engine.window import ACT_WITHIN
 from devops_reconciler.runtime.clock import FakeClock
 
 from .host import Host, SaveConflict, Stored, kept

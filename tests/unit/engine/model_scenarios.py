@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 from devops_reconciler.api.policies import Adoption
 from devops_reconciler.engine.ledger import EntryState, Ledger
-from devops_reconciler.engine.pipeline import Facts, Step
+from devops_reconciler.engine.outcome import Facts
+from devops_reconciler.engine.pipeline import Step
 
 from .model import explore
 from .model_pass import TICK

@@ -142,6 +142,64 @@ PIPELINE = _in(
     "pipeline",
     ("an empty pipeline gives all up", "        if steps:  # no", "        if True:  # no"),
     (
+        "the first of several intents is saved alone",
+        "partial(self._intend, planned[index:])",
+        "partial(self._intend, planned[:1])",
+    ),
+    (
+        "the preimage is what a crash has left",
+        "item.before.preimage if item.before is not None else item.seen.preimage",
+        "item.seen.preimage",
+    ),
+    (
+        "what was seen of the last one counts for the next",
+        "                item.entry.seen, item.entry.absent_since = False, None\n",
+        "                pass\n",
+    ),
+    (
+        "a step does not wait for the one before",
+        "            held = step.gate and not done and not writing\n",
+        "            held = False\n",
+    ),
+    (
+        "a step that is no gate holds up the rest",
+        "            held = step.gate and not done and not writing\n",
+        "            held = not done and not writing\n",
+    ),
+    (
+        "a build that is done is looked at again",
+        "            if resource.once and entry.state is EntryState.ACTIVE:",
+        "            if False:",
+    ),
+    ("what is overdue is begun", "            planned.pop()  # what is given up is not begun", "            pass"),
+    ("an answer tells of the time when it came", "self._me, looked.asked, self._world)", "self._me, now, self._world)"),
+    (
+        "what comes by itself is not announced",
+        "            if resource is not None:\n                _want(step, resource, ledger)\n",
+        "",
+    ),
+    (
+        "what the pipeline has no more is kept",
+        "            ledger.follow([step.name for step in steps])\n",
+        "            pass\n",
+    ),
+    (
+        "what is wanted no more is kept",
+        "                if entry is not None:\n                    ledger.retire(entry)\n",
+        "",
+    ),
+    (
+        "what was learned is not saved",
+        "            learned = learned or (item.resource.blind and isinstance(item.action, Update))\n",
+        "",
+    ),
+    ("a deadline is no deadline", "spent is None or spent < step.deadline:", "True:"),
+    ("the policy of removal is not kept", "    entry.policy = _policy_value(step.policy)\n", ""),
+    ("what was not begun counts as tried", "                put_off(planned[index + 1 :])\n", ""),
+)
+WINDOW = _in(
+    "window",
+    (
         "nothing is saved before the act",
         "            intend()\n            await self._save()\n",
         "            intend()\n",
@@ -162,50 +220,9 @@ PIPELINE = _in(
         "            intend()\n            await self._save()\n            self._since = self._clock.monotonic()\n",
     ),
     ("acts though saving is too slow", "            raise SavesTooSlow\n", "            return\n"),
-    (
-        "the first of several intents is saved alone",
-        "partial(self._intend, planned[index:])",
-        "partial(self._intend, planned[:1])",
-    ),
-    (
-        "the preimage is what a crash has left",
-        "item.before.preimage if item.before is not None else item.seen.preimage",
-        "item.seen.preimage",
-    ),
-    (
-        "what was seen of the last one counts for the next",
-        "                item.entry.seen, item.entry.absent_since = False, None\n",
-        "                pass\n",
-    ),
-    (
-        "a write without reply is no attempt",
-        "        if not maybe_applied(error) and (intent is None or intent.preimage is None):",
-        "        if intent is None or intent.preimage is None:",
-    ),
-    (
-        "a refused write is waited for",
-        "        if not maybe_applied(error) and (intent is None or intent.preimage is None):",
-        "        if False:",
-    ),
-    ("a refusal forgets the preimage", "and (intent is None or intent.preimage is None):", "and True:"),
-    ("what was not begun counts as tried", "            later.entry.intent = later.before\n", ""),
-    (
-        "a step does not wait for the one before",
-        "            held = step.gate and not done and not writing\n",
-        "            held = False\n",
-    ),
-    (
-        "a step that is no gate holds up the rest",
-        "            held = step.gate and not done and not writing\n",
-        "            held = not done and not writing\n",
-    ),
-    (
-        "a build that is done is looked at again",
-        "            if resource.once and entry.state is EntryState.ACTIVE:",
-        "            if False:",
-    ),
-    ("what is overdue is begun", "            planned.pop()  # what is given up is not begun", "            pass"),
-    ("an answer tells of the time when it came", "self._me, looked.asked, self._world)", "self._me, now, self._world)"),
+)
+MEMORY = _in(
+    "memory",
     (
         "a value of before passes for applied",
         '            applied = ""  # perhaps written, perhaps not',
@@ -216,29 +233,9 @@ PIPELINE = _in(
         "and entry.absent_since is None:\n        entry.absent_since = now",
         "and True:\n        entry.absent_since = now",
     ),
-    (
-        "what comes by itself is not announced",
-        "            if resource is not None:\n                _want(step, resource, ledger)\n",
-        "",
-    ),
-    (
-        "what the pipeline has no more is kept",
-        "            ledger.follow([step.name for step in steps])\n",
-        "            pass\n",
-    ),
-    (
-        "what is wanted no more is kept",
-        "                if entry is not None:\n                    ledger.retire(entry)\n",
-        "",
-    ),
-    (
-        "a written value that cannot be read is not remembered",
-        "                item.entry.digest = item.resource.digest()\n",
-        "                pass\n",
-    ),
-    ("what was learned is not saved", "                learned = learned or isinstance(item.action, Update)\n", ""),
-    ("a deadline is no deadline", "spent is None or spent < step.deadline:", "True:"),
-    ("the policy of removal is not kept", "    entry.policy = _policy_value(step.policy)\n", ""),
+)
+OUTCOME = _in(
+    "outcome",
     (
         "a mistake of ours ends in a failure for good",
         "    return StepResult(step, StepState.WAITING, Reason.INTERNAL",
@@ -247,6 +244,22 @@ PIPELINE = _in(
 )
 LIFECYCLE = _in(
     "lifecycle",
+    (
+        "a write without reply is no attempt",
+        "    if not maybe_applied(error) and (entry.intent is None or entry.intent.preimage is None):",
+        "    if entry.intent is None or entry.intent.preimage is None:",
+    ),
+    (
+        "a refused write is waited for",
+        "    if not maybe_applied(error) and (entry.intent is None or entry.intent.preimage is None):",
+        "    if False:",
+    ),
+    ("a refusal forgets the preimage", "and (entry.intent is None or entry.intent.preimage is None):", "and True:"),
+    (
+        "a written value that cannot be read is not remembered",
+        "            attempt.entry.digest = attempt.resource.digest()\n",
+        "            pass\n",
+    ),
     (
         "what cannot be read is absent",
         "            _fail(removal.entry, removal.result, error)\n            return False\n",
@@ -259,12 +272,12 @@ LIFECYCLE = _in(
     ),
     (
         "deleted and believed gone",
-        "            self._settle(removal, again, asked, ledger)\n",
-        "            entry.state, entry.intent = EntryState.CLEANED, None\n",
+        "        self._settle(removal, again, asked, ledger)\n",
+        "        entry.state, entry.intent = EntryState.CLEANED, None\n",
     ),
     (
         "what goes slowly holds up nothing",
-        "                _put_off(due[index + 1 :])\n                return\n",
+        "                put_off(due[index + 1 :])\n                return\n",
         "                continue\n",
     ),
     (
@@ -274,12 +287,12 @@ LIFECYCLE = _in(
     ),
     (
         "one that cannot be deleted holds up the others",
-        "                    entry.intent = removal.before\n                continue\n",
-        "                    entry.intent = removal.before\n                return\n",
+        "                entry.intent = removal.before\n            return True\n",
+        "                entry.intent = removal.before\n            return False\n",
     ),
     (
         "a refused deletion is waited for",
-        "                if not maybe_applied(error):\n                    entry.intent = removal.before\n",
+        "            if not maybe_applied(error):\n                entry.intent = removal.before\n",
         "",
     ),
     (
@@ -294,8 +307,8 @@ LIFECYCLE = _in(
     ),
     (
         "what was put off counts as deleted",
-        "        removal.entry.intent = removal.before\n        if removal.result.error",
-        "        if removal.result.error",
+        "        change.entry.intent = change.before\n        if change.result.error",
+        "        if change.result.error",
     ),
     ("only the current policy counts", "policies.get(entry.step) or policy_of(entry)", "policies[entry.step]"),
     ("what was only looked at is deleted", "        if not resource.removable:\n", "        if False:\n"),
@@ -353,4 +366,4 @@ LEDGER = _in(
     ),
     ("the value is not kept", "        self.value = resource.value()\n", "        pass\n"),
 )
-MUTANTS = (*DECIDE, *PIPELINE, *LIFECYCLE, *LEDGER)
+MUTANTS = (*DECIDE, *PIPELINE, *WINDOW, *MEMORY, *OUTCOME, *LIFECYCLE, *LEDGER)

@@ -12,7 +12,7 @@ from devops_reconciler.api.conditions import MESSAGE_LIMIT, Condition, Reason
 from devops_reconciler.api.deployment_record import StepState
 from devops_reconciler.api.errors import ExternalServiceError, FailedError
 from devops_reconciler.engine.conditions import Conditions, say, shorten, summarise
-from devops_reconciler.engine.pipeline import Outcome, StepResult
+from devops_reconciler.engine.outcome import Outcome, StepResult
 from tests.invariants import assert_status_invariants, kstatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

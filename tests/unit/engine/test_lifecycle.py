@@ -13,8 +13,9 @@ from devops_reconciler.api.deployment_record import StepState
 from devops_reconciler.api.policies import DeletionPolicy, ManagementPolicy
 from devops_reconciler.engine.ledger import EntryState
 from devops_reconciler.engine.lifecycle import release
-from devops_reconciler.engine.pipeline import ACT_WITHIN, SAVES, Outcome
+from devops_reconciler.engine.outcome import Outcome
 from devops_reconciler.engine.resource import Intent, Observation, Resource
+from devops_reconciler.engine.window import ACT_WITHIN, SAVES
 
 from .bench import ME, Bench, of, states_of, step
 from .line import Fault

@@ -18,8 +18,10 @@ from devops_reconciler.api.errors import (
 )
 from devops_reconciler.api.policies import DriftPolicy, ManagementPolicy
 from devops_reconciler.engine.ledger import EntryState
-from devops_reconciler.engine.pipeline import ACT_WITHIN, SAVES, Facts, Step
+from devops_reconciler.engine.outcome import Facts
+from devops_reconciler.engine.pipeline import Step
 from devops_reconciler.engine.resource import Intent, Observation
+from devops_reconciler.engine.window import ACT_WITHIN, SAVES
 
 from .bench import ME, Bench, after, of, states_of, step
 from .line import Fault

@@ -10,7 +10,8 @@ import pytest
 from devops_reconciler.api.errors import CredentialsError
 from devops_reconciler.api.policies import Adoption, DeletionPolicy, DriftPolicy, ManagementPolicy
 from devops_reconciler.engine.ledger import Ledger
-from devops_reconciler.engine.pipeline import Facts, Step
+from devops_reconciler.engine.outcome import Facts
+from devops_reconciler.engine.pipeline import Step
 from devops_reconciler.engine.preview import preview
 from devops_reconciler.engine.resource import ABSENT, Intent, Observation
 

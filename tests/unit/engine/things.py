@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from devops_reconciler.api.policies import Adoption, DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy
 from devops_reconciler.engine.ledger import EntryState, Ledger
-from devops_reconciler.engine.pipeline import Facts, Step
+from devops_reconciler.engine.outcome import Facts
+from devops_reconciler.engine.pipeline import Step
 from devops_reconciler.engine.resource import ABSENT, Intent, Observation, Resource
 
 from .world import Outside, Values

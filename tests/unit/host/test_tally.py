@@ -12,7 +12,7 @@ import pytest
 from devops_reconciler.api.deployment_record import StepState
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.engine.ledger import Ledger
-from devops_reconciler.engine.pipeline import StepResult
+from devops_reconciler.engine.outcome import StepResult
 from devops_reconciler.host.loop import Loop
 from devops_reconciler.host.queue import Key
 from devops_reconciler.host.tally import Tally

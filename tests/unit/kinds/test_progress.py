@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.deployment_record import StepState, StepStatus
 from devops_reconciler.engine.ledger import Entry, Ledger
-from devops_reconciler.engine.pipeline import Outcome, StepResult
+from devops_reconciler.engine.outcome import Outcome, StepResult
 from devops_reconciler.engine.resource import Observation
 from devops_reconciler.kinds.deployment_end import result_of
 from devops_reconciler.kinds.progress import news_of, percent_done, step_statuses, time_left

@@ -9,7 +9,8 @@ from typing import Any
 from devops_reconciler.api.base import Adoption, DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy
 from devops_reconciler.engine.ledger import Entry, Ledger
 from devops_reconciler.engine.lifecycle import ResourceLifecycleManager
-from devops_reconciler.engine.pipeline import Outcome, Pipeline, Step
+from devops_reconciler.engine.outcome import Outcome
+from devops_reconciler.engine.pipeline import Pipeline, Step
 from devops_reconciler.engine.resource import Intent, Observation
 from devops_reconciler.resources.catalog import REMOVALS
 from devops_reconciler.resources.world import ExternalResource, World

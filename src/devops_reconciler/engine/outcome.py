@@ -1,0 +1,100 @@
+"""What a pass came to: a result per step, the only source of conditions, and the facts of what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from ..api.conditions import Reason
+from ..api.deployment_record import StepState
+from ..api.errors import ExternalServiceError, ReconcilerError, Waiting
+from .ledger import Entry
+from .resource import Observation
+
+
+class NotYet(Exception):
+    """A step needs the facts of an earlier one that has none yet."""
+
+
+class Facts:
+    """Facts of the steps that are done, by step."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Mapping[str, Any]] = {}
+
+    def __getitem__(self, step: str) -> Mapping[str, Any]:
+        if step not in self._facts:
+            raise NotYet(step)
+        return self._facts[step]
+
+    def get(self, step: str) -> Mapping[str, Any] | None:
+        return self._facts.get(step)
+
+    def put(self, step: str, facts: Mapping[str, Any]) -> None:
+        self._facts[step] = facts
+
+
+@dataclass
+class StepResult:
+    """What one pass found for one step."""
+
+    step: str
+    state: StepState
+    reason: Reason = Reason.PROGRESSING
+    message: str = ""
+    after: timedelta | None = None
+    error: Exception | None = None
+    seen: Observation | None = None
+    drifted: tuple[str, ...] = ()
+    entry: Entry | None = None
+    """Of a removal: what it is about."""
+
+
+@dataclass
+class Outcome:
+    """The result of a pass, the only source of conditions. `after` None: nothing is left to do."""
+
+    results: list[StepResult] = field(default_factory=list)
+    facts: Facts = field(default_factory=Facts)
+    acted: bool = False
+    learned: bool = False
+    """An act has put something into the ledger that no later look can tell (the value of a blind update)."""
+
+    @property
+    def ready(self) -> bool:
+        return all(r.state in (StepState.SUCCEEDED, StepState.SKIPPED) for r in self.results)
+
+    @property
+    def failure(self) -> StepResult | None:
+        return next((r for r in self.results if r.state is StepState.FAILED), None)
+
+    @property
+    def blocking(self) -> StepResult | None:
+        """The first step that is neither done nor skipped."""
+        return next((r for r in self.results if r.state not in (StepState.SUCCEEDED, StepState.SKIPPED)), None)
+
+    @property
+    def only_acted(self) -> bool:
+        """All that this pass has come to is what it did: saved as intents before, and seen by a look right after."""
+        return self.acted and not self.learned and all(r.error is None for r in self.results)
+
+
+def failed_step(step: str, error: Exception) -> StepResult:
+    """The result that an error means for its step."""
+    if isinstance(error, Waiting):
+        return StepResult(step, StepState.RUNNING, error.reason, error.message, error.after, error)
+    if isinstance(error, ExternalServiceError):
+        return StepResult(step, StepState.WAITING, error.reason, error.message, error.after, error)
+    if isinstance(error, ReconcilerError):
+        return StepResult(step, StepState.FAILED, error.reason, error.message, error=error)
+    text = f"unexpected {type(error).__name__}; the log has the traceback"
+    return StepResult(step, StepState.WAITING, Reason.INTERNAL_ERROR, text, error=error)
+
+
+def maybe_applied(error: Exception) -> bool:
+    """Whether a write that ended with this error may have had its effect."""
+    if isinstance(error, ExternalServiceError):
+        return error.maybe_applied
+    return not isinstance(error, ReconcilerError)
