@@ -43,6 +43,16 @@ def calls(service: str, code: str, operation: str, samples: str) -> dict[str, st
     return {f'{P}vendor_calls_total{{service="{service}", code="{code}", operation="{operation}"}}': samples}
 
 
+def took(service: str, slow: float) -> dict[str, str]:
+    """Two calls a minute that are quick, and `slow` of about 9 s."""
+    quick, every = "0+2x60", f"0+{2 + slow}x60"
+    counts = {"0.1": quick, "5.0": quick, "10.0": every, "+Inf": every}
+    return {
+        f'{P}vendor_seconds_bucket{{service="{service}", operation="get application", le="{le}"}}': samples
+        for le, samples in counts.items()
+    }
+
+
 def ends(samples: str) -> dict[str, str]:
     return {f'{P}expires_timestamp_seconds{{what="certificate", service="jenkins"}}': samples}
 
@@ -73,6 +83,11 @@ CASES: dict[str, Case] = {
     "BreakerOpen": Case(
         {f'{P}breaker_state{{service="jenkins"}}': "2x60"}, {f'{P}breaker_state{{service="git"}}': "1x60"}
     ),
+    "CallsFailing": Case(
+        calls("jenkins", "200", "get item", "0+4x60") | calls("jenkins", "503", "get item", "0+1x60"),
+        calls("jenkins", "200", "get item", "0+40x60") | calls("jenkins", "TimeoutError", "get item", "0+1x60"),
+    ),
+    "CallsSlow": Case(took("argocd", 1), took("argocd", 0.1)),
     "CredentialsRefused": Case(
         calls("jenkins", "401", "get item", "0+1x60"), calls("registry", "401", "ping", "0+1x60")
     ),
