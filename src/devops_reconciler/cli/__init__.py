@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -38,17 +39,21 @@ INVALID = 2
 
 
 def main() -> None:
-    """Run a command. Errors that the user can mend are one line on stderr, never a traceback."""
+    """Run a command. Errors that the user can mend are one line on stderr, never a traceback; none shows a secret."""
     try:
         app()
     except ConfigurationError as error:
         _fail(str(error), INVALID)
     except ReconcilerError as error:
         _fail(error.message, 1)
+    except Exception as error:  # noqa: BLE001 - a fault of ours: the traceback is for the report
+        _fail("".join(traceback.format_exception(error)).rstrip(), 1)
 
 
 def _fail(text: str, code: int) -> None:
-    sys.stderr.write(f"{text}\n")
+    from .hiding import hider
+
+    sys.stderr.write(f"{hider(os.environ)(text)}\n")
     raise SystemExit(code)
 
 

@@ -13,8 +13,10 @@ from ..api.errors import ReconcilerError, ValidationError
 from ..messages.dead_letter_queue import open_dead_letters
 from ..messages.letter import Letter
 from ..runtime.clock import SystemClock
+from ..runtime.logs import Redactor
 from ..runtime.settings import load_group
 from ..runtime.settings_variables import RabbitmqVariables
+from .hiding import hidden, hider
 
 Say = Callable[[str], None]
 """Prints one or more lines."""
@@ -29,7 +31,13 @@ def list_letters(environ: Mapping[str, str], say: Say, *, reason: str | None, as
     """All letters, or those of a reason: a table, or a JSON array."""
     now = SystemClock().now()
     rows = asyncio.run(_summaries(_settings(environ), now, reason))
-    say(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else _table(rows))
+    say(listed(rows, hider(environ), as_json=as_json))
+
+
+def listed(rows: list[dict[str, Any]], hide: Redactor, *, as_json: bool) -> str:
+    """The list as it is printed. Secrets are hidden first: a cell cut short would leave a part of one."""
+    clear = hidden(rows, hide)
+    return json.dumps(clear, indent=2, ensure_ascii=False) if as_json else _table(clear)
 
 
 async def _summaries(settings: RabbitmqVariables, now: datetime, reason: str | None) -> list[dict[str, Any]]:
@@ -39,15 +47,22 @@ async def _summaries(settings: RabbitmqVariables, now: datetime, reason: str | N
 
 
 def show_letter(environ: Mapping[str, str], say: Say, id_: str, *, as_json: bool, only_body: bool) -> None:
-    """One letter; the oldest where several have the id. Raises ValidationError where none has."""
+    """One letter; the oldest where several have the id. Raises ValidationError where none has.
+
+    Secrets of ours are hidden, but not where `only_body` asks for what was sent, byte for byte.
+    """
     now = SystemClock().now()
     found = asyncio.run(_find(_settings(environ), id_))
     if only_body:
         sys.stdout.buffer.write(found.body)
-    elif as_json:
-        say(json.dumps(found.whole(now), indent=2, ensure_ascii=False))
     else:
-        say(_page(found, now))
+        say(shown(found.whole(now), hider(environ), as_json=as_json))
+
+
+def shown(whole: dict[str, Any], hide: Redactor, *, as_json: bool) -> str:
+    """A letter as it is printed."""
+    clear = hidden(whole, hide)
+    return json.dumps(clear, indent=2, ensure_ascii=False) if as_json else _page(clear)
 
 
 async def _find(settings: RabbitmqVariables, id_: str) -> Letter:
@@ -139,8 +154,7 @@ def _age(seconds: int) -> str:
     return f"{seconds // size}{unit}"
 
 
-def _page(letter: Letter, now: datetime) -> str:
-    whole = letter.whole(now)
+def _page(whole: dict[str, Any]) -> str:
     headers = whole.pop("headers")
     body = whole.pop("body", None)
     encoded = whole.pop("body_base64", None)

@@ -50,6 +50,14 @@ class Finding:
         if todo and todo not in self.todo:
             self.todo.append(todo)
 
+    def hide(self, redact: Callable[[str], str]) -> None:
+        """Take the secrets out of all that was said: any of it may come from the service."""
+        self.address, self.version, self.identity = (
+            redact(text) for text in (self.address, self.version, self.identity)
+        )
+        for said in (self.may, self.notes, self.problems, self.todo):
+            said[:] = [redact(text) for text in said]
+
     def line(self) -> str:
         """One line for people."""
         parts = [f"{'ok  ' if self.ok else 'FAIL'} {self.service:<14}", self.address, self.version]
@@ -87,14 +95,17 @@ class Examination:
     """The variables that say who we are."""
 
     async def run(self, redact: Callable[[str], str]) -> Finding:
-        """The finding. Never raises ReconcilerError; what it says holds no secret."""
+        """The finding. Never raises; what it says, whoever said it first, holds no secret."""
         try:
             async with asyncio.timeout(LIMIT.total_seconds()):
                 await self.look(self.finding)
         except TimeoutError:
             self.finding.fail(f"not done within {LIMIT.total_seconds():g} s", self._advice_reach())
         except ReconcilerError as error:
-            self.finding.fail(redact(error.message), self._advice(error))
+            self.finding.fail(error.message, self._advice(error))
+        except Exception as error:  # noqa: BLE001 - an unforeseen answer must not take the other findings along
+            self.finding.fail(f"{type(error).__name__}: {error}", self._advice_reach())
+        self.finding.hide(redact)
         return self.finding
 
     def _advice(self, error: ReconcilerError) -> str:

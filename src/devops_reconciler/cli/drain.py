@@ -6,7 +6,7 @@ import asyncio
 import secrets as random_names
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from ..host.departure import delete_all, require_operator
@@ -14,10 +14,14 @@ from ..host.drain import Held, acting_alone, held_objects, release_all, replicas
 from ..host.lease_record import Candidate
 from ..runtime.clock import SystemClock
 from ..runtime.logs import configure
+from ..runtime.secrets import secrets_in
 from ..runtime.settings import load_group
 from ..runtime.settings_variables import OperatorVariables
 from ..services.kubernetes import Kubernetes
 from ..services.kubernetes_access import find_cluster, open_cluster
+from .hiding import hider
+
+Say = Callable[[str], None]
 
 DONE, LEFT, REFUSED = 0, 1, 2
 STEP_BACK_WITHIN = timedelta(seconds=60)
@@ -26,49 +30,53 @@ STEP_BACK_WITHIN = timedelta(seconds=60)
 
 def drain(environ: Mapping[str, str], *, delete: bool, yes: bool, within: timedelta) -> int:
     """0 when nothing of ours holds the cluster any more, 1 when something is left, 2 when nobody has said yes."""
-    configure("console", debug=False, secrets=frozenset)
-    return asyncio.run(_drain(load_group(OperatorVariables, environ), delete=delete, yes=yes, within=within))
+    known = secrets_in(environ)
+    configure("console", debug=False, secrets=lambda: known)
+    settings, say = load_group(OperatorVariables, environ), speaker(environ)
+    return asyncio.run(_drain(settings, say, delete=delete, yes=yes, within=within))
 
 
-async def _drain(settings: OperatorVariables, *, delete: bool, yes: bool, within: timedelta) -> int:
+async def _drain(settings: OperatorVariables, say: Say, *, delete: bool, yes: bool, within: timedelta) -> int:
     clock = SystemClock()
     access = find_cluster(kubeconfig=settings.kubeconfig)
     async with open_cluster(access, clock, timeout=settings.request_timeout, agent="devops-reconciler/drain") as client:
         found = await held_objects(client, settings.reconciler_namespaces)
         if not found:
-            _say(f"There are no resources of ours in {', '.join(settings.reconciler_namespaces)}: nothing to do.")
+            say(f"There are no resources of ours in {', '.join(settings.reconciler_namespaces)}: nothing to do.")
             return DONE
-        _say(plan(found, delete=delete))
-        if not yes and not _confirmed():
+        say(plan(found, delete=delete))
+        if not yes and not _confirmed(say):
             return REFUSED
         if delete:
-            return await _delete(client, settings, clock, within)
-        return await _release(client, settings, clock)
+            return await _delete(client, settings, clock, within, say)
+        return await _release(client, settings, clock, say)
 
 
-async def _delete(client: Kubernetes, settings: OperatorVariables, clock: SystemClock, within: timedelta) -> int:
+async def _delete(
+    client: Kubernetes, settings: OperatorVariables, clock: SystemClock, within: timedelta, say: Say
+) -> int:
     await require_operator(client, settings, clock)
-    left = await delete_all(client, settings.reconciler_namespaces, clock, within, _say)
+    left = await delete_all(client, settings.reconciler_namespaces, clock, within, say)
     for held in left:
-        _say(f"{held.who} is left: {held.said}")
+        say(f"{held.who} is left: {held.said}")
     if left:
-        _say(f"{len(left)} resources are left after {within.total_seconds():g} s; mend what blocks, then drain again.")
+        say(f"{len(left)} resources are left after {within.total_seconds():g} s; mend what blocks, then drain again.")
         return LEFT
-    _say("All resources are deleted, with what they had outside. Now stop the operator.")
+    say("All resources are deleted, with what they had outside. Now stop the operator.")
     return DONE
 
 
-async def _release(client: Kubernetes, settings: OperatorVariables, clock: SystemClock) -> int:
+async def _release(client: Kubernetes, settings: OperatorVariables, clock: SystemClock, say: Say) -> int:
     me = Candidate(
         f"drain-{socket.gethostname()}-{random_names.token_hex(3)}", int(clock.now().timestamp() * 1_000_000)
     )
-    _say("Waiting for the Lease, so that no replica of the operator acts …")
+    say("Waiting for the Lease, so that no replica of the operator acts …")
     async with acting_alone(client, settings, clock, me, STEP_BACK_WITHIN) as alone:
-        released = await release_all(alone, settings.reconciler_namespaces, clock, _say)
-    _say(f"{released} resources released. No finalizer of ours is left; what they have outside stays as it is.")
+        released = await release_all(alone, settings.reconciler_namespaces, clock, say)
+    say(f"{released} resources released. No finalizer of ours is left; what they have outside stays as it is.")
     running = await replicas(client, settings, clock, me.identity)
     if running:
-        _say(
+        say(
             f"These replicas stand by for 24 h: {', '.join(running)}. Stop them now: they still take messages, and one "
             "that is started anew takes over and puts the finalizers back."
         )
@@ -85,7 +93,7 @@ def plan(found: Sequence[Held], *, delete: bool) -> str:
     return "\n".join([f"{len(found)} resources {what}:", *rows])
 
 
-def _confirmed() -> bool:
+def _confirmed(say: Say) -> bool:
     if not sys.stdin.isatty():
         sys.stderr.write("Nothing was done. Without a terminal to ask at, --yes says that this is meant.\n")
         return False
@@ -93,10 +101,16 @@ def _confirmed() -> bool:
     sys.stdout.flush()
     if sys.stdin.readline().strip() == "yes":
         return True
-    _say("Nothing was done.")
+    say("Nothing was done.")
     return False
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+def speaker(environ: Mapping[str, str]) -> Say:
+    """Prints a line at once, without secrets: why a resource is left is what some service said."""
+    hide = hider(environ)
+
+    def say(line: str) -> None:
+        sys.stdout.write(f"{hide(line)}\n")
+        sys.stdout.flush()
+
+    return say

@@ -12,11 +12,12 @@ from ..kinds import KINDS
 from ..kinds.orphans import Judged, Report, find_orphans
 from ..runtime.clock import SystemClock
 from ..runtime.fence import Fence
-from ..runtime.logs import configure
+from ..runtime.logs import Redactor, configure
 from ..runtime.metrics import Metrics
 from ..runtime.secrets import Secrets
 from ..runtime.settings import Settings
 from ..services.kubernetes_access import find_cluster, open_cluster
+from .hiding import hidden
 
 NONE, SOME, UNREAD = 0, 1, 3
 """Exit codes; 2 is an invalid configuration."""
@@ -28,8 +29,14 @@ def list_orphans(settings: Settings, environ: Mapping[str, str], *, as_json: boo
     secrets = Secrets(settings, environ, clock)
     configure("console", debug=False, secrets=secrets.values)
     report = asyncio.run(_look(settings, secrets, clock))
-    text = json.dumps(as_object(report), indent=2) if as_json else as_text(report, everything=everything)
-    return exit_code(report), text
+    return exit_code(report), told(report, Redactor(secrets.values), as_json=as_json, everything=everything)
+
+
+def told(report: Report, hide: Redactor, *, as_json: bool, everything: bool) -> str:
+    """What is printed, without secrets: names and errors are what services say."""
+    if as_json:
+        return json.dumps(hidden(as_object(report), hide), indent=2)
+    return hide(as_text(report, everything=everything))
 
 
 async def _look(settings: Settings, secrets: Secrets, clock: SystemClock) -> Report:

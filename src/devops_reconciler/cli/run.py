@@ -84,7 +84,7 @@ def run_operator(settings: Settings, environ: dict[str, str]) -> int:
         _log.info("stopped before the start was over")
         return 0
     except ReconcilerError as error:
-        sys.stderr.write(f"{error.message}\n")
+        sys.stderr.write(f"{Redactor(secrets.values)(error.message)}\n")
         return 1
 
 

@@ -15,8 +15,10 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from ..api.deployment_record import PRODUCTION
 from ..api.errors import ConflictError
 from ..runtime.clock import SystemClock
+from ..runtime.logs import Redactor
 from ..services.kubernetes import DEPLOYMENT_RECORD, Kubernetes
 from ..services.kubernetes_access import find_cluster, open_cluster
+from .hiding import hidden, hider
 
 DEFAULT_NAMESPACE = "freeleaps-devops-system"
 
@@ -31,7 +33,8 @@ def watch_deployments(
 ) -> int:
     """Until all shown deployments have ended; without any, until Ctrl-C. 0 when all went well, 1 when one did not."""
     where = namespace or environ.get("RECONCILER_NAMESPACES", DEFAULT_NAMESPACE).split(",")[0].strip()
-    view: _View = _JsonView() if as_json else _BarView()
+    hide = hider(environ)
+    view: _View = _JsonView(hide) if as_json else _BarView(hide)
     try:
         return asyncio.run(_watch(environ, where, project, deployment, view))
     except KeyboardInterrupt:
@@ -148,19 +151,21 @@ class _View:
 
 
 class _JsonView(_View):
-    def __init__(self) -> None:
+    def __init__(self, hide: Redactor) -> None:
+        self._hide = hide
         self._last: dict[str, dict[str, Any]] = {}
 
     def show(self, line: dict[str, Any]) -> dict[str, Any]:
         if self._last.get(line["deployment"]) != line:
             self._last[line["deployment"]] = line
-            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.write(json.dumps(hidden(line, self._hide)) + "\n")
             sys.stdout.flush()
         return line
 
 
 class _BarView(_View):
-    def __init__(self) -> None:
+    def __init__(self, hide: Redactor) -> None:
+        self._hide = hide
         self._progress = Progress(
             TextColumn("{task.fields[name]}"),
             BarColumn(),
@@ -184,7 +189,7 @@ class _BarView(_View):
             label = f"{line['project']}/{line['environment']} {name}"
             self._bars[name] = self._progress.add_task("", total=100, name=label)
         text = f"{line['result']}: {line['message']}" if line["terminal"] else f"{line['step'] or ''} {line['message']}"
-        self._progress.update(self._bars[name], completed=line["percent"] or 0, description=text[:80])
+        self._progress.update(self._bars[name], completed=line["percent"] or 0, description=self._hide(text)[:80])
         if line["terminal"]:
             self._progress.stop_task(self._bars[name])
         return line

@@ -56,7 +56,7 @@ class HealthChecker:
         redact: Callable[[str], str] = str,
         told: Callable[[str, bool], None] = lambda name, ok: None,
     ) -> None:
-        """`redact` hides secrets in the text of an unforeseen error (`logs.Redactor`); `told` hears each new result."""
+        """`redact` hides secrets in what a check says (`logs.Redactor`); `told` hears each new result."""
         self._told = told
         self._clock = clock
         self._redact = redact
@@ -119,7 +119,7 @@ class HealthChecker:
         error = check.exception()
         if error is not None:
             return False, self._redact(str(error) or type(error).__name__)
-        return True, check.result()
+        return True, self._redact(check.result())
 
 
 async def _abandon(futures: set[asyncio.Future[Any]]) -> None:

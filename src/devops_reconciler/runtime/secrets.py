@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from .clock import Clock
 from .logs import get_logger
 from .settings import Settings, is_secret
-from .settings_sources import UnreadableFile, read_value, value_file
+from .settings_sources import UnreadableFile, read_value, resolve, value_file
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at a file."""
@@ -122,6 +122,18 @@ class Secrets:
         elif value != file.value:
             _log.info("A value was read again", variable=name.upper(), path=str(file.path))
             file.value = value
+
+
+def secrets_in(environ: Mapping[str, str]) -> frozenset[str]:
+    """Every secret that the environment and its files hold now, also as a login's header has it.
+
+    For redaction in commands that need no whole configuration: what is wrong or missing in it is passed over.
+    """
+    given = resolve(environ, [name.upper() for name in Settings.model_fields]).given
+    found = {name: given[name.upper()].text for name in Settings.model_fields if name.upper() in given}
+    secrets = {name: text for name, text in found.items() if is_secret(Settings, name)}
+    users = {name: found.get(f"{name.rpartition('_')[0]}_username") for name in secrets}
+    return frozenset([*secrets.values(), *(basic(user, secrets[name]) for name, user in users.items() if user)])
 
 
 def basic(username: str, password: str) -> str:

@@ -125,6 +125,14 @@ async def test_a_failure_is_a_result_without_secrets(health: HealthChecker) -> N
     assert (results["mute"].ok, results["mute"].detail) == (False, "KeyError")
 
 
+async def test_what_a_service_tells_of_itself_is_without_secrets_too(health: HealthChecker) -> None:
+    async def check() -> str:
+        return "2.579, as hunter22"
+
+    health.register("jenkins", check)
+    assert (await health.run_health_checks())["jenkins"].detail == "2.579, as ****"
+
+
 async def test_a_check_without_answer_ends_at_its_limit(health: HealthChecker, clock: FakeClock) -> None:
     silence, thing = Silence(), Thing()
     health.register("silence", silence.check, timeout=3 * SECOND)
