@@ -194,6 +194,10 @@ REFUSED: list[tuple[str, Object, str]] = [
     ("absolute path", _project(argo={"source": {"path": "/etc"}}), "use a path inside the repository"),
     ("folder", _project(jenkins={"folder": "a/b"}), "use a name that Jenkins allows"),
     ("reserved parameter", _project(jenkins={"parameters": {"IMAGE_TAG": "x"}}), "choose another name"),
+    ("reserved parameter in small", _project(jenkins={"parameters": {"image_tag": "x"}}), "choose another name"),
+    ("parameter of the linker", _project(jenkins={"parameters": {"LD_PRELOAD": "x"}}), "which programs and libraries"),
+    ("parameter of git", _project(jenkins={"parameters": {"Git_Ssh_Command": "x"}}), "of the git of Jenkins"),
+    ("parameter of Jenkins", _project(jenkins={"parameters": {"BUILD_URL": "x"}}), "are set by Jenkins"),
     ("parameter name", _project(jenkins={"parameters": {"a-b": "x"}}), "use a parameter name of letters"),
     (
         "too many parameters",

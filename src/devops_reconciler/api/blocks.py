@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from .model import Model, Rule
+from .parameters import REFUSED
 from .references import SecretRef
 from .text import (
     PARAMETER_NAME,
@@ -28,10 +29,6 @@ from .text import (
     Zone,
 )
 
-RESERVED_PARAMETERS = ("DEPLOYMENT_UID", "GIT_REVISION", "IMAGE_REPOSITORY", "IMAGE_TAG")
-"""Build parameters that the operator sets itself."""
-_RESERVED_SAYS = f"{', '.join(RESERVED_PARAMETERS)} are set by the operator: choose another name"
-
 IN_CLUSTER = "https://kubernetes.default.svc"
 """Argo CD's name for the cluster that it runs in."""
 
@@ -39,15 +36,15 @@ IN_CLUSTER = "https://kubernetes.default.svc"
 def _check_parameters(value: dict[str, str]) -> dict[str, str]:
     for name in value:
         PARAMETER_NAME.check(name)
-        if name in RESERVED_PARAMETERS:
-            raise ValueError(_RESERVED_SAYS)
+        for refused in REFUSED:
+            refused.check(name)
     return value
 
 
 _PARAMETER_SCHEMA: dict[str, Any] = {
     "x-kubernetes-validations": [
         {"rule": f"self.all(k, {PARAMETER_NAME.matches('k')})", "message": PARAMETER_NAME.says},
-        {"rule": f"self.all(k, !(k in {list(RESERVED_PARAMETERS)!r}))", "message": _RESERVED_SAYS},
+        *(refused.rule() for refused in REFUSED),
     ]
 }
 
