@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ SECRETS = {
 VALUES: dict[str, Any] = {"config": CONFIG, "secrets": SECRETS}
 MINUTES = timedelta(minutes=2)
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+PROMETHEUS_OPERATOR = Path(__file__).parents[1] / "data" / "prometheus-operator"
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
 
 
@@ -256,17 +257,54 @@ def test_the_api_server_takes_all_of_it_without_a_warning(
     asyncio.run(control_plane.api().patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": RESTRICTED}}))
     values = json.loads(json.dumps(values).replace("WATCHED", namespace))
     text = yaml.safe_dump_all(rendered(tmp_path, **values)).replace(chart.NAMESPACE, namespace)
+    done = tried(control_plane, tmp_path, text)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "deployment.apps/devops-reconciler serverside-applied (server dry run)" in done.stdout
+
+
+def tried(control_plane: ControlPlane, folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """What the API server says to these manifests: unknown and repeated fields are errors, as warnings are."""
     command = [control_plane.programs / "kubectl", "apply", "--dry-run=server", "--validate=strict", "--filename=-"]
-    done = subprocess.run(
+    return subprocess.run(
         [*command, "--server-side", "--force-conflicts", "--warnings-as-errors"],
         input=text,
         capture_output=True,
         text=True,
-        env={"KUBECONFIG": str(control_plane.kubeconfig()), "HOME": str(tmp_path)},
+        env={"KUBECONFIG": str(control_plane.kubeconfig()), "HOME": str(folder)},
         check=False,
     )
+
+
+@pytest.fixture
+def prometheus_operator(control_plane: ControlPlane) -> Iterator[None]:
+    """The API server knows the two kinds of the Prometheus operator that the chart has objects of."""
+    definitions = [yaml.safe_load(path.read_text()) for path in sorted(PROMETHEUS_OPERATOR.glob("*.yaml"))]
+    asyncio.run(control_plane.apply(definitions))
+    yield
+    for each in definitions:
+        asyncio.run(control_plane.api().delete(f"{DEFINITIONS}/{each['metadata']['name']}"))
+
+
+@pytest.mark.usefixtures("prometheus_operator")
+def test_the_prometheus_operators_own_schemas_take_what_is_for_it(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    monitored = {
+        "serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+    }
+    objects = [
+        each for each in rendered(tmp_path, metrics=monitored) if each["apiVersion"] == "monitoring.coreos.com/v1"
+    ]
+    assert sorted(each["kind"] for each in objects) == ["PrometheusRule", "ServiceMonitor"]
+    text = yaml.safe_dump_all(objects).replace(chart.NAMESPACE, namespace)
+    done = tried(control_plane, tmp_path, text)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "deployment.apps/devops-reconciler serverside-applied (server dry run)" in done.stdout
+    assert done.stdout.count("serverside-applied (server dry run)") == 2
+
+    for right, wrong in (("interval: 15s", "interval: often"), ("port:", "prot:"), ("alert:", "alarm:")):
+        assert right in text
+        assert tried(control_plane, tmp_path, text.replace(right, wrong)).returncode != 0, wrong
 
 
 async def test_a_release_comes_up_restricted_is_upgraded_and_leaves_the_crds_and_their_objects(tmp_path: Path) -> None:
