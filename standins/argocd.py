@@ -197,9 +197,13 @@ class ArgoCDStandin(StandIn):
             ("GET", project + "/{name}", lambda request, session: projects.get(session, _name(request))),
             ("PUT", project + "/{name}", update_project),
             ("DELETE", project + "/{name}", lambda request, session: projects.delete(session, _name(request))),
-            ("GET", repository, lambda request, session: repositories.list(session)),
+            ("GET", repository, lambda request, session: repositories.list(session, force_refresh=_forced(request))),
             ("POST", repository, create_repository),
-            ("GET", repository + "/{name}", lambda request, session: repositories.get(session, *_scoped(request))),
+            (
+                "GET",
+                repository + "/{name}",
+                lambda request, session: repositories.get(session, *_scoped(request), force_refresh=_forced(request)),
+            ),
             ("PUT", repository + "/{name}", update_repository),
             (
                 "DELETE",
@@ -309,6 +313,10 @@ def _name(request: web.Request) -> str:
 
 def _projects(request: web.Request) -> list[str]:
     return request.query.getall("projects", []) + request.query.getall("project", [])
+
+
+def _forced(request: web.Request) -> bool:
+    return request.query.get("forceRefresh") == "true"
 
 
 def _scoped(request: web.Request) -> tuple[str, str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from .argocd_accounts import Session
 from .argocd_compare import Sources, plain_url
 from .argocd_errors import FAILED_PRECONDITION, NOT_FOUND, UNKNOWN, GrpcError, denied, invalid
 from .argocd_git import SourceError
 from .argocd_state import Json, Repository, State
 
+REMEMBERED = timedelta(hours=1)
+"""How long the state of a connection is kept, a change of the login notwithstanding."""
 DIFFERENT = "existing repository spec is different; use upsert flag to force update"
 SHOWN = (
     "repo",
@@ -29,16 +33,16 @@ class Repositories:
         self._state = state
         self._sources = sources
 
-    async def list(self, session: Session) -> Json:
-        items = [
-            await self._shown(each) for each in [*self._state.repositories.values()] if _may(session, "get", each.spec)
-        ]
-        return {"metadata": {}, "items": items}
+    async def list(self, session: Session, *, force_refresh: bool = False) -> Json:
+        """All that may be seen. `force_refresh` tries every one of them out; else what is known is an hour old."""
+        seen = [each for each in self._state.repositories.values() if _may(session, "get", each.spec)]
+        return {"metadata": {}, "items": [await self._shown(each, force_refresh) for each in seen]}
 
-    async def get(self, session: Session, url: str, project: str) -> Json:
+    async def get(self, session: Session, url: str, project: str, *, force_refresh: bool = False) -> Json:
         found = self._find(url, project)
         if not _may(session, "get", found.spec):
             raise denied()
+        await self.list(session, force_refresh=force_refresh)  # as Argo CD does, which looks through its list
         return await self._shown(found)
 
     async def create(self, session: Session, spec: Json, *, upsert: bool) -> Json:
@@ -58,7 +62,8 @@ class Repositories:
             if not upsert:
                 raise invalid(f'{DIFFERENT}; difference in keys "{",".join(sorted(_changed(existing.spec, spec)))}"')
             _must(session, "update", spec)
-        self._state.repositories[key] = Repository(spec)
+        known = (existing.connection, existing.tested) if existing is not None else ()
+        self._state.repositories[key] = Repository(spec, *known)
         return _echo(spec)
 
     async def update(self, session: Session, url: str, spec: Json) -> Json:
@@ -71,7 +76,9 @@ class Repositories:
         del self._state.repositories[plain_url(url), found.spec.get("project", "")]
         kept = {**spec, "repo": url, "type": spec.get("type") or "git"}
         kept.pop("connectionState", None)
-        self._state.repositories[plain_url(url), kept.get("project", "")] = Repository(kept)
+        self._state.repositories[plain_url(url), kept.get("project", "")] = Repository(
+            kept, found.connection, found.tested
+        )
         return _echo(spec)
 
     def delete(self, session: Session, url: str, project: str) -> Json:
@@ -92,10 +99,11 @@ class Repositories:
             raise GrpcError(FAILED_PRECONDITION, f'repository found for multiple projects: [{names}] for "{url}"')
         return found.get(project) or next(iter(found.values()))
 
-    async def _shown(self, repository: Repository) -> Json:
+    async def _shown(self, repository: Repository, force_refresh: bool = False) -> Json:
         shown = {key: repository.spec[key] for key in SHOWN if repository.spec.get(key)}
-        if repository.connection is None:
-            repository.connection = await self._connection(repository.spec)
+        now = self._state.clock.monotonic()
+        if repository.connection is None or force_refresh or now - repository.tested >= REMEMBERED.total_seconds():
+            repository.connection, repository.tested = await self._connection(repository.spec), now
         return {**shown, "connectionState": repository.connection}
 
     async def _connection(self, spec: Json) -> Json:

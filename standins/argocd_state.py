@@ -40,6 +40,8 @@ class Repository:
 
     spec: Json
     connection: Json | None = None
+    tested: float = 0.0
+    """When, by the monotonic clock."""
 
 
 class State:

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import ConflictError, CredentialsError, ExternalServiceError, ValidationError
+from devops_reconciler.services.argocd import unreadable
 from standins.argocd_state import IN_CLUSTER
 from testbed.argocd import RealArgoCD
 
@@ -187,6 +188,45 @@ async def test_a_repository_that_cannot_be_read_is_refused_though_argo_cd_says_5
         await client.create_repository({"repo": argocd.repo_url, **login, "password": GIT_LOGIN.password})
     finally:
         repository.sample.repository.credentials = None
+
+
+async def test_a_changed_login_shows_in_the_connection_once_it_is_tried_again(
+    argocd: Target, repository: Source
+) -> None:
+    client = argocd.client()
+    ours = {"repo": argocd.repo_url, "type": "git", "username": GIT_LOGIN.username}
+
+    async def said() -> str | None:
+        found = await client.repository(argocd.repo_url)
+        assert found is not None
+        return unreadable(found)
+
+    repository.sample.repository.credentials = GIT_LOGIN
+    try:
+        await client.create_repository({**ours, "password": GIT_LOGIN.password})
+        assert await said() is None
+        await client.update_repository({**ours, "password": "wrong-and-secret"})
+        assert await said() is None, "what is remembered of the old login"
+        await client.retest_repository(argocd.repo_url)
+        told = await said()
+        assert told is not None
+        assert told.startswith("Unable to connect to repository: ")
+        assert "wrong-and-secret" not in told
+
+        await client.update_repository({**ours, "password": GIT_LOGIN.password})
+        assert await said() == told, "what is remembered of the wrong one"
+        await client.retest_repository(argocd.repo_url)
+        assert await said() is None
+    finally:
+        repository.sample.repository.credentials = None
+
+
+async def test_that_argo_cd_takes_its_time_to_try_a_repository_stops_nothing(argocd: Target) -> None:
+    client = argocd.client()
+    await client.create_repository({"repo": argocd.repo_url, "type": "git"})
+    argocd.standin.controls.fault("GET", "/repositories/", 504, times=1)
+    await client.retest_repository(argocd.repo_url)
+    assert await client.repository(argocd.repo_url) is not None
 
 
 async def test_a_repository_scoped_to_a_project_is_not_tested(argocd: Target) -> None:

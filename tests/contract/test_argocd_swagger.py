@@ -50,6 +50,7 @@ CALLS: dict[str, Callable[[ArgoCD], Awaitable[Any]]] = {
     "repository": lambda it: it.repository("https://g/x.git"),
     "create_repository": lambda it: it.create_repository(REPOSITORY, upsert=True),
     "update_repository": lambda it: it.update_repository(REPOSITORY),
+    "retest_repository": lambda it: it.retest_repository(REPOSITORY["repo"]),
     "delete_repository": lambda it: it.delete_repository("https://g/x.git", "p"),
     "version": lambda it: it.version(),
     "whoami": lambda it: it.whoami(),

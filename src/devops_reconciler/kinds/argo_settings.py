@@ -13,6 +13,8 @@ from ..api.deployment_record import PRODUCTION
 from ..api.errors import Waiting
 from ..api.names import application_name
 from ..api.policies import ComponentName
+from ..api.references import SecretRef
+from ..engine.conditions import Conditions
 from ..engine.outcome import Outcome
 from ..engine.pipeline import Step
 from ..inputs.blocks import (
@@ -24,7 +26,7 @@ from ..inputs.blocks import (
     production_place,
     source,
 )
-from ..inputs.logins import git_login
+from ..inputs.logins import Login, git_login
 from ..inputs.plan import Plan
 from ..inputs.project_file import read_project_file
 from ..inputs.subject import Subject, controller
@@ -36,8 +38,11 @@ from ..resources.environment import find
 from ..resources.world import World
 from ..services.git import check_url
 from ..services.kubernetes import DEVOPS_PROJECT, JENKINS_SETTINGS
+from .step_conditions import DONE, step_condition
 
 Argo = Subject[ArgoSettingsSpec, ArgoSettingsStatus]
+
+REPOSITORY_STEP = "repository"
 
 
 async def plan(world: World, subject: Argo) -> Plan:
@@ -71,11 +76,36 @@ async def plan(world: World, subject: Argo) -> Plan:
         return {"application": application.name, "url": url}
 
     steps = (
-        Step("repository", lambda facts: repository, policy),
+        Step(REPOSITORY_STEP, lambda facts: repository, policy),
         Step("project", lambda facts: project, policy),
         Step("application", lambda facts: application, policy),
     )
-    return Plan(steps, fields)
+
+    def conditions(into: Conditions, outcome: Outcome) -> None:
+        _say_credentials(into, outcome, login, ref)
+
+    return Plan(steps, fields, conditions)
+
+
+def _say_credentials(into: Conditions, outcome: Outcome, login: Login | None, ref: SecretRef | None) -> None:
+    """`CredentialsReady`: Argo CD reads the repository with its login, as it found when it last tried.
+
+    Told for a Secret of the project; for the operator's own login only where it is not so.
+    """
+    kind = "CredentialsReady"
+    (result,) = (each for each in outcome.results if each.step == REPOSITORY_STEP)
+    unreadable = result.seen.message if result.seen is not None else ""
+    if login is None or (ref is None and not unreadable):
+        into.drop(kind)
+    elif result.state in DONE and unreadable:
+        text = f"Argo CD has the login (version {login.version}), and cannot read the repository with it: {unreadable}"
+        into.put(kind, "False", Reason.REPOSITORY_UNREADABLE, text)
+    else:
+        step_condition(into, kind, outcome, (REPOSITORY_STEP,))
+        found = into.get(kind)
+        if ref is not None and found is not None and found.status == "True":
+            text = f"Argo CD reads the repository with {ref.name} (version {login.version})"
+            into.put(kind, "True", Reason.SUCCEEDED, text)
 
 
 def _destinations(place: Place, previews: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 
 from ..api.errors import ConflictError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
-from ..services.argocd import same_url
+from ..services.argocd import same_url, unreadable
 from ..services.kubernetes import ARGO_SETTINGS
 from .believing import not_credible
 from .marks import mark_in
@@ -17,7 +17,10 @@ from .world import ExternalResource, World
 
 
 class ArgoRepository(ExternalResource):
-    """The repository credentials for `<url>`. Its `name` is the mark of whoever made it."""
+    """The repository credentials for `<url>`. Its `name` is the mark of whoever made it.
+
+    What is observed says in `message` why Argo CD cannot read it, and nothing where it can.
+    """
 
     service: ClassVar[str] = "argocd"
     blind: ClassVar[bool] = True
@@ -44,7 +47,8 @@ class ArgoRepository(ExternalResource):
         # Argo CD 3.5 shows no user name, older ones do: what is not shown is no drift, or it would be written for ever.
         shown = found.get("username")
         drift = ("username",) if shown and self.username and shown != self.username else ()
-        return Observation(exists=True, owner=owner, drift=drift, external_id=self.url)
+        said = unreadable(found) or ""
+        return Observation(exists=True, owner=owner, drift=drift, external_id=self.url, message=said)
 
     def _body(self, me: str) -> dict[str, Any]:
         login = {"username": self.username, "password": self.password.get_secret_value()} if self.username else {}
@@ -59,6 +63,7 @@ class ArgoRepository(ExternalResource):
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
         await world.argocd.update_repository(self._body(me))
+        await world.argocd.retest_repository(self.url)
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.argocd.delete_repository(self.url)

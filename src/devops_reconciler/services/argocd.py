@@ -17,15 +17,26 @@ from datetime import timedelta
 from typing import Any
 
 from ..api.errors import CredentialsError, ExternalServiceError, Refused, Waiting
+from ..runtime.logs import get_logger
 from .argocd_auth import Auth, SessionAuth, TokenAuth
 from .argocd_calls import BUSY_AFTER, Calls, Json, Query, flag, path_of, unreadable_repository
 from .argocd_stream import watch_events
-from .http import Http
+from .http import DETAIL_LIMIT, Http
 
 __all__ = ["ArgoCD", "Auth", "Json", "SessionAuth", "TokenAuth"]
 
 WATCH_IDLE = timedelta(minutes=2)
 REFRESH_TIMEOUT = timedelta(seconds=30)
+
+_log = get_logger(__name__)
+
+
+def unreadable(repository: Json) -> str | None:
+    """Why Argo CD could not read a repository when it last tried, in its words; None where it could."""
+    state = repository.get("connectionState")
+    if not isinstance(state, dict) or state.get("status") != "Failed":
+        return None
+    return " ".join(str(state.get("message") or "no cause is told").split())[:DETAIL_LIMIT]
 
 
 class ArgoCD:
@@ -209,9 +220,18 @@ class ArgoCD:
 
         The GET alone tells nothing: it answers 403 for one that is not there. And a list that is empty for a moment, or
         that our account may not see, is no absence: what was made would be forgotten, and left behind.
+
+        Its `connectionState` is up to an hour old (`retest_repository`).
         """
         listed = next((item for item in await self.repositories() if same_url(str(item.get("repo", "")), url)), None)
-        return listed if listed is not None else await self._unlisted(url)
+        return self._hiding(listed if listed is not None else await self._unlisted(url))
+
+    def _hiding(self, repository: Json | None) -> Json | None:
+        """The same without secrets in the words of its connection: Git may quote what it was sent."""
+        state = repository.get("connectionState") if repository is not None else None
+        if repository is None or not isinstance(state, dict):
+            return repository
+        return {**repository, "connectionState": {**state, "message": self._http.hidden(str(state.get("message", "")))}}
 
     async def _unlisted(self, url: str) -> Json | None:
         try:
@@ -243,6 +263,20 @@ class ArgoCD:
         """Replace a repository's name, project and credentials, without a test. None if it is not there."""
         path = path_of("repositories", str(repo.get("repo", "")))
         return await self._calls.write("update repository", "PUT", path, repo)
+
+    async def retest_repository(self, url: str) -> None:
+        """Have Argo CD connect anew; `connectionState` says from then on what came of it.
+
+        It remembers that for an hour, across a change of the login too, and tries all its repositories when it is asked
+        for one (server/repository and --connection-status-cache-expiration of 3.5): so this is for the moment after a
+        change. That may take longer than our time limit: nothing depends on it, and nothing is raised for it.
+        """
+        path = path_of("repositories", url, query=[("forceRefresh", flag(True))])
+        try:
+            await self._calls.get("retest repository", path)
+        except ExternalServiceError as error:
+            self._http.acquit()
+            _log.info("Argo CD has not tried the repository out yet", repository=url, error=error.message)
 
     async def delete_repository(self, url: str, app_project: str | None = None) -> None:
         """Remove a repository; gone already is fine, as the list shows it: the DELETE itself would answer 403."""

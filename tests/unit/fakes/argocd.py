@@ -28,6 +28,8 @@ class FakeArgo(Service):
         self.apps: dict[str, Json] = {}
         self.app_projects: dict[str, Json] = {}
         self.repos: list[Json] = []
+        self.refused: set[str] = set()
+        """Passwords with which a repository cannot be read."""
         self.syncs: list[str] = []
         self.tree: Json = {"nodes": []}
         self.sync_time = timedelta(0)
@@ -210,8 +212,19 @@ class FakeArgo(Service):
 
     @call
     async def update_repository(self, repo: Json) -> Json | None:
-        self.repos = [copy.deepcopy(repo) if same_url(known["repo"], repo["repo"]) else known for known in self.repos]
+        for known in self.repos:
+            if same_url(known["repo"], repo["repo"]):
+                state = known.get("connectionState")
+                known.clear()
+                known.update(copy.deepcopy(repo), connectionState=state)
         return repo
+
+    @call
+    async def retest_repository(self, url: str) -> None:
+        for repo in self.repos:
+            if same_url(repo["repo"], url):
+                refused = repo.get("password") in self.refused
+                repo["connectionState"] = {"status": "Failed", "message": "Unable to connect"} if refused else {}
 
     @call
     async def delete_repository(self, url: str, app_project: str | None = None) -> None:

@@ -107,9 +107,38 @@ def test_a_registry_that_cannot_be_asked_holds_nothing_up(life: Life) -> None:
     assert told(life).startswith("True/Succeeded")
 
 
+def at_argo(life: Life) -> str:
+    found = life.condition("shop", "CredentialsReady", "ArgoSettings")
+    assert found is not None
+    return f"{found['status']}/{found['reason']}: {found.get('message', '')}"
+
+
+def test_that_argo_cd_cannot_read_with_a_new_login_is_told_until_it_can(life: Life) -> None:
+    passes(life)
+    assert at_argo(life).startswith("True/Succeeded: Argo CD reads the repository with git (version ")
+    life.out.argocd.refused = {"git-2"}
+    git_secret(life, "git-2")
+    passes(life)
+    assert at_argo(life).startswith("False/RepositoryUnreadable: Argo CD has the login (version ")
+    assert at_argo(life).endswith("cannot read the repository with it: Unable to connect")
+    assert life.reason("shop", "Ready", "ArgoSettings") == "True/Succeeded"
+    git_secret(life, "git-3")
+    passes(life)
+    assert at_argo(life).startswith("True/Succeeded")
+
+
+def test_argo_cd_tries_all_repositories_out_only_after_a_change(life: Life) -> None:
+    passes(life, count=20)
+    assert life.out.line.count("argocd.retest_repository") == 0
+    git_secret(life, "git-2")
+    passes(life, count=20)
+    assert life.out.line.count("argocd.retest_repository") == 1
+
+
 def test_without_secrets_of_its_own_a_project_has_no_such_condition() -> None:
     life = Life()
     life.project()
     life.set_up()
     assert life.condition("shop", "CredentialsReady", KIND) is None
+    assert life.condition("shop", "CredentialsReady", "ArgoSettings") is None
     assert TEAM in str(life.see("shop", KIND)["metadata"])
