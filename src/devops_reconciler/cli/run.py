@@ -149,7 +149,12 @@ class _Operator:
         self._stop = outlook.stop
         metrics = outlook.metrics
         settings, clock, kubernetes = world.settings, world.clock, world.kubernetes.behind(None)
-        connection = partial(connect, settings, world.secrets)
+        connection = partial(
+            connect,
+            settings,
+            world.secrets,
+            certificate_ends=lambda ends: metrics.expires.labels("certificate", "rabbitmq").set(ends),
+        )
         self._sender = HeartbeatSender(
             settings, connection, clock, metrics, self._confirmed, may_send=lambda: fence.is_open
         )

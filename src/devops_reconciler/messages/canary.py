@@ -30,6 +30,8 @@ SILENCE = 2
 IDLE = 10
 """Intervals without any delivery at all after which a consumer is made anew, though another one answers."""
 RECONNECT = timedelta(seconds=5)
+CONNECTED = timedelta(days=1)
+"""How long a connection is used: with the next one the certificate shows that the broker has by then."""
 LOOK = timedelta(seconds=1)
 """How often we look whether messages are taken again."""
 
@@ -97,13 +99,14 @@ class Canary:
             await self._clock.sleep(RECONNECT)
 
     async def _sing(self) -> None:
-        """On one connection, until it is lost: raises ReconcilerError."""
+        """On one connection, for a day or until it is lost: then it raises ReconcilerError."""
         connection = await self._connect()
+        last = self._clock.monotonic() + CONNECTED.total_seconds()
         try:
             channel = await open_channel(connection)
             replies = await channel.get_queue(REPLY_TO, ensure=False)
             await ask("consume the answers of canaries", replies.consume(self._heard, no_ack=True))
-            while True:
+            while self._clock.monotonic() < last:
                 if self._listener.takes:
                     await self._send(channel)
                     await self._listen(channel)

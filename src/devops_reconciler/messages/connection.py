@@ -58,10 +58,15 @@ class Unroutable(Refused):
 
 
 async def connect(
-    settings: RabbitmqVariables, secrets: Secrets | None = None, *, name: str = "devops-reconciler"
+    settings: RabbitmqVariables,
+    secrets: Secrets | None = None,
+    *,
+    name: str = "devops-reconciler",
+    certificate_ends: Callable[[float], None] | None = None,
 ) -> AbstractConnection:
     """A new connection. `secrets` gives the login of the moment, else the settings do; `name` shows at the broker.
 
+    `certificate_ends` is told, where there is TLS, when the broker's certificate ends (unix time).
     Raises CredentialsError for a refused login, ExternalServiceError for all else. No error has the password in it.
     """
     username, password = _login(settings, secrets)
@@ -73,7 +78,7 @@ async def connect(
         password=password,
         virtualhost=settings.rabbitmq_vhost,
         ssl=settings.rabbitmq_tls,
-        ssl_context=ssl.create_default_context() if settings.rabbitmq_tls else None,
+        ssl_context=_tls(certificate_ends) if settings.rabbitmq_tls else None,
         client_properties={"connection_name": name},
         heartbeat=int(HEARTBEAT.total_seconds()),
     )
@@ -91,6 +96,21 @@ async def connect(
             "not exist, or the user may not use it; check RABBITMQ_VHOST and the user's permissions",
             reason=Reason.PERMISSION_DENIED,
         ) from error
+
+
+def _tls(certificate_ends: Callable[[float], None] | None) -> ssl.SSLContext:
+    """The system's trust. aiormq hands out no socket, so the end of a handshake is where the certificate shows."""
+
+    class Seen(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            ends = (self.getpeercert() or {}).get("notAfter")
+            if isinstance(ends, str) and certificate_ends is not None:
+                certificate_ends(ssl.cert_time_to_seconds(ends))
+
+    context = ssl.create_default_context()
+    context.sslobject_class = Seen
+    return context
 
 
 def _login(settings: RabbitmqVariables, secrets: Secrets | None) -> tuple[str, str]:
