@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ POLICY: dict[str, Any] = {
         {"level": "Metadata"},
     ],
 }
-
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,11 @@ class AuditEvent:
     path: str
     code: int
     stage: str
+    received: datetime
+    """When the server began with it. The log is written after the answer: an older request may stand later in it."""
     group: str = ""
     refusal: str = ""
     """What the server said when it forbade the request for want of a right; else empty."""
-    received: datetime = LONG_AGO
-    """When the server began with it. The log is written after the answer: an older request may stand later in it."""
 
     @classmethod
     def parse(cls, line: str) -> AuditEvent:

@@ -26,6 +26,7 @@ def event(verb: str, resource: str, code: int = 200, **more: object) -> AuditEve
             "subresource": subresource,
         },
         "requestURI": "/",
+        "requestReceivedTimestamp": "2026-05-01T10:00:00Z",
         "responseStatus": {"code": code, **more},
         "stage": "ResponseComplete",
         "annotations": {"authorization.k8s.io/decision": more.get("decision", "allow")},
