@@ -31,19 +31,22 @@ HOST = "127.0.0.1"
 
 
 class Server:
-    """One aiohttp application on a loopback port."""
+    """One aiohttp application on a loopback address."""
 
-    def __init__(self, app: web.Application, controls: Controls | None = None, *, port: int = 0) -> None:
+    def __init__(
+        self, app: web.Application, controls: Controls | None = None, *, host: str = HOST, port: int = 0
+    ) -> None:
         self._controls = controls
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._host = host
         self._port = port
         self.url = ""
 
     async def start(self) -> None:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, self._port, reuse_address=True)
+        site = web.TCPSite(self._runner, self._host, self._port, reuse_address=True)
         await site.start()
-        self.url = f"http://{HOST}:{self._runner.addresses[0][1]}"
+        self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         if self._controls is not None:

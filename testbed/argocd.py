@@ -10,12 +10,9 @@ import asyncio
 import base64
 import secrets
 import shutil
-import socket
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import aiohttp
@@ -24,12 +21,11 @@ from testbed import build
 from testbed.argocd_settings import ACCOUNTS, ADMIN, FIRST_PASSWORD, NAMESPACE, settings
 from testbed.kube_api import KubeApi, Object
 from testbed.kubernetes import ControlPlane
-from testbed.processes import ChildProcess, ProcessError, RunFolder, free_port
-from testbed.waiting import answers, eventually
+from testbed.processes import ChildProcess, ProcessError, Processes, free_port
+from testbed.waiting import answers, connects, eventually
 
 HOST = "127.0.0.1"
 START_DEADLINE = timedelta(seconds=120)
-PROBE_TIMEOUT = timedelta(seconds=5)
 SERVER, REPO_SERVER, CONTROLLER, REDIS = "argocd-server", "argocd-repo-server", "argocd-application-controller", "redis"
 # What Git is told to run for a password; which of its programs that is, Argo CD says in the environment.
 ASK_PASS = "argocd"
@@ -39,17 +35,16 @@ INSTALL_HINT = (
 Json = dict[str, Any]
 
 
-class RealArgoCD:
+class RealArgoCD(Processes):
     """``async with RealArgoCD(control_plane) as argocd``, or :meth:`start` and :meth:`stop`.
 
     Address, accounts and tokens outlive :meth:`kill`; :meth:`restart` brings all back with what the cluster holds.
     """
 
     def __init__(self, control_plane: ControlPlane) -> None:
+        super().__init__("devops-reconciler-argocd")
         self.control_plane = control_plane
-        self._run = RunFolder("devops-reconciler-argocd")
         self._ports = {name: free_port(HOST) for name in (SERVER, REPO_SERVER, REDIS)}
-        self._processes: dict[str, ChildProcess] = {}
         self.password = secrets.token_urlsafe(18)
         """Of the accounts that may log in."""
         self._admin_password = ""
@@ -57,29 +52,6 @@ class RealArgoCD:
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self._ports[SERVER]}"
-
-    def start(self) -> None:
-        """Builds the programs if needed; returns when all work and the accounts have their passwords (about 15 s)."""
-        try:
-            self._prepare()
-            asyncio.run(self._install())
-            self._start_processes()
-            asyncio.run(self._set_passwords())
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stops all and removes the folder with caches and logs."""
-        for process in reversed(self._processes.values()):
-            process.stop()
-        self._run.remove()
-
-    def kill(self, *names: str) -> None:
-        """``kill -9`` for these processes (default: all)."""
-        for name, process in self._processes.items():
-            if not names or name in names:
-                process.kill()
 
     def restart(self, *names: str) -> None:
         """Kills these processes (default: all) and starts them again at the same address."""
@@ -115,14 +87,12 @@ class RealArgoCD:
         """The image of the newest ready pod behind a Service, or None: for the loopback ingress."""
         return await running(self.control_plane.api(), namespace, service)
 
-    async def __aenter__(self) -> RealArgoCD:
-        await asyncio.to_thread(self.start)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
+    def _set_up(self) -> None:
+        """Builds the programs if needed; at the end the accounts have their passwords (about 15 s)."""
+        self._prepare()
+        asyncio.run(self._install())
+        self._start_processes()
+        asyncio.run(self._set_passwords())
 
     def _prepare(self) -> None:
         """The folder with all programs that Argo CD runs, and what it may write."""
@@ -220,7 +190,7 @@ class RealArgoCD:
             return lambda: answers(f"{self.url}/healthz?full=true") and answers(f"{self.url}/api/version")
         if name == CONTROLLER:
             return lambda: True  # it serves nothing; that it works shows in what becomes of an application
-        return lambda: _connects(self._ports[name])
+        return lambda: connects(HOST, self._ports[name])
 
     async def _set_passwords(self) -> None:
         """Of the accounts that may log in, by the first password of ``admin``, which Argo CD makes itself."""
@@ -268,9 +238,3 @@ def _is_ready(pod: Object) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or ()
     stays = "deletionTimestamp" not in pod["metadata"]
     return stays and any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
-def _connects(port: int) -> bool:
-    with suppress(OSError), socket.create_connection((HOST, port), PROBE_TIMEOUT.total_seconds()):
-        return True
-    return False

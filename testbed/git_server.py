@@ -13,6 +13,7 @@ from types import TracebackType
 
 from aiohttp import BasicAuth, web
 
+from standins.serve import Server
 from testbed.git import environment, git, run_git
 from testbed.processes import RunFolder, free_port
 
@@ -65,7 +66,9 @@ class GitServer:
         self.requests: Counter[tuple[str, str]] = Counter()
         self._run = RunFolder("devops-reconciler-git")
         self._repositories: dict[str, Repository] = {}
-        self._runner: web.AppRunner | None = None
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application.router.add_route("*", "/{name}.git/{rest:.*}", self._serve)
+        self._server = Server(application, host=host, port=self.port)
 
     @property
     def folder(self) -> Path:
@@ -93,18 +96,13 @@ class GitServer:
         return repository
 
     async def __aenter__(self) -> GitServer:
-        application = web.Application(client_max_size=MAX_BODY_BYTES)
-        application.router.add_route("*", "/{name}.git/{rest:.*}", self._serve)
-        self._runner = web.AppRunner(application, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
+        await self._server.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._server.stop()
         self._run.remove()
 
     async def _serve(self, request: web.Request) -> web.Response:

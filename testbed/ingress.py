@@ -16,6 +16,7 @@ from types import TracebackType
 import aiohttp
 from aiohttp import web
 
+from standins.serve import Server
 from testbed.ingress_rules import Backend, class_of, route, rules_of
 from testbed.kube_api import KubeApi, KubeApiError, Object
 from testbed.processes import free_port
@@ -50,7 +51,9 @@ class LoopbackIngress:
         self._class = ingress_class
         self._ingresses: dict[str, Object] = {}
         self._changed = asyncio.Condition()
-        self._runner: web.AppRunner | None = None
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._serve)
+        self._server = Server(application, host=host, port=self.port)
         self._watch: asyncio.Task[None] | None = None
 
     def route(self, host: str, path: str = "/") -> Backend | None:
@@ -67,11 +70,7 @@ class LoopbackIngress:
         return backend
 
     async def __aenter__(self) -> LoopbackIngress:
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(application, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
+        await self._server.start()
         self._watch = asyncio.create_task(self._follow(), name="loopback-ingress")
         return self
 
@@ -82,8 +81,7 @@ class LoopbackIngress:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._server.stop()
 
     async def _serve(self, request: web.Request) -> web.Response:
         backend = self.route(request.host, request.path)

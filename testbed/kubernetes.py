@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from testbed import build
 from testbed.audit import AuditLog
 from testbed.kube_api import KubeApi, Object
 from testbed.kube_files import Flags, Layout
-from testbed.processes import ChildProcess, RunFolder
+from testbed.processes import ChildProcess, Processes
 
 ADMIN = "admin"
 OPERATOR = "operator"
@@ -35,20 +34,20 @@ API_SERVER = "kube-apiserver"
 CONTROLLER_MANAGER = "kube-controller-manager"
 
 
-class ControlPlane:
+class ControlPlane(Processes):
     """The control plane of one run: ``async with ControlPlane() as control_plane``, or :meth:`start` and :meth:`stop`.
 
     ``users`` get a token each and no rights: give them some by RBAC. ``manifests`` are YAML files that are applied
     before the controller manager starts: its garbage collector looks for new kinds only every 30 s, so CRDs whose
-    objects own others belong here. Addresses, tokens and data outlive :meth:`stop_processes` and :meth:`kill`.
+    objects own others belong here. Addresses, tokens and data outlive :meth:`stop_processes` and :meth:`kill`;
+    :meth:`start_processes` brings back what they ended.
     """
 
     def __init__(self, *, users: Sequence[str] = (OPERATOR,), manifests: Sequence[Path] = ()) -> None:
-        self._run = RunFolder("devops-reconciler-kube")
+        super().__init__("devops-reconciler-kube")
         self._layout = Layout.choose(self._run.path)
         self._manifests = tuple(manifests)
         self._tokens = {user: secrets.token_urlsafe(24) for user in (*SUPERUSERS, *users)}
-        self._processes: dict[str, ChildProcess] = {}
         self.audit = AuditLog(self._layout.audit_log)
 
     @property
@@ -119,26 +118,17 @@ class ControlPlane:
         """DELETE as admin."""
         return await self.api().delete(path, **options)
 
-    def start(self) -> None:
-        """Builds the programs if needed, and starts all three; blocks until they work (about 5 s)."""
-        try:
-            programs = self.programs
-            self._layout.write(self._tokens, SUPERUSERS)
-            flags = {
-                ETCD: self._layout.etcd_flags,
-                API_SERVER: self._layout.api_server_flags,
-                CONTROLLER_MANAGER: self._layout.controller_manager_flags(self.kubeconfig(CONTROLLERS)),
-            }
-            self._processes = {name: self._child(programs / name, flags[name]) for name in flags}
-            self.start_processes()
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stops all and removes the folder with data and logs."""
-        self.stop_processes()
-        self._run.remove()
+    def _set_up(self) -> None:
+        """Builds the programs if needed, and starts all three (about 5 s)."""
+        programs = self.programs
+        self._layout.write(self._tokens, SUPERUSERS)
+        flags = {
+            ETCD: self._layout.etcd_flags,
+            API_SERVER: self._layout.api_server_flags,
+            CONTROLLER_MANAGER: self._layout.controller_manager_flags(self.kubeconfig(CONTROLLERS)),
+        }
+        self._processes = {name: self._child(programs / name, flags[name]) for name in flags}
+        self.start_processes()
 
     def start_processes(self, *names: str) -> None:
         """Starts these processes (default: all that do not run) and waits until they work."""
@@ -151,32 +141,10 @@ class ControlPlane:
                 for path in self._manifests:
                     asyncio.run(self.api().apply(path.read_text()))
 
-    def stop_processes(self, *names: str) -> None:
-        """Stops these processes (default: all) with TERM; data and addresses stay."""
-        for process in reversed(self._chosen(names)):
-            process.stop()
-
-    def kill(self, *names: str) -> None:
-        """``kill -9`` for these processes (default: all); :meth:`start_processes` brings them back with their data."""
-        for process in reversed(self._chosen(names)):
-            process.kill()
-
     def restart(self, *names: str) -> None:
         """Kills these processes (default: all) and starts them again on the same addresses and data."""
         self.kill(*names)
         self.start_processes(*names)
-
-    async def __aenter__(self) -> ControlPlane:
-        await asyncio.to_thread(self.start)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
-
-    def _chosen(self, names: Sequence[str]) -> list[ChildProcess]:
-        return [process for name, process in self._processes.items() if not names or name in names]
 
     def _child(self, program: Path, flags: Flags) -> ChildProcess:
         command = [str(program), *(f"--{name}={value}" for name, value in flags.items())]

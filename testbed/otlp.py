@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-HOST = "127.0.0.1"
+from standins.serve import Server
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,22 @@ class Collector:
         self.bodies: list[bytes] = []
         self.headers: list[Mapping[str, str]] = []
         self.spans: list[Span] = []
-        self.url = ""
-        self._runner: web.AppRunner | None = None
-
-    async def __aenter__(self) -> Collector:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/traces", self._take)
-        self._runner = web.AppRunner(app)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, 0)
-        await site.start()
-        self.url = f"http://{HOST}:{self._runner.addresses[0][1]}"
+        self._server = Server(app)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    async def __aenter__(self) -> Collector:
+        await self._server.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._server.stop()
 
     def of(self, trace: str) -> list[Span]:
         """The spans of one trace."""

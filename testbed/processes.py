@@ -6,6 +6,7 @@ small warden process (:mod:`testbed.warden`) ends them when the parent could not
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import random
@@ -16,12 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from testbed import warden
 
@@ -212,3 +214,54 @@ class ChildProcess:
         _warden.tell(f"forget {process.pid}")
         self._process = None
         return code
+
+
+class Processes(ABC):
+    """Programs that are one service together: ``async with``, or :meth:`start` and :meth:`stop`.
+
+    They share a folder, which goes with them. The methods block, as those of :class:`ChildProcess`.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._run = RunFolder(folder)
+        self._processes: dict[str, ChildProcess] = {}
+        """By name, in the order in which they start."""
+
+    @abstractmethod
+    def _set_up(self) -> None:
+        """Writes what they read and starts them; blocks until they work."""
+
+    def start(self) -> None:
+        """Starts all; returns when they work. After a failure nothing is left."""
+        try:
+            self._set_up()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stops all and removes the folder with data and logs."""
+        self.stop_processes()
+        self._run.remove()
+
+    def stop_processes(self, *names: str) -> None:
+        """Stops these processes (default: all) with TERM, the last first; data and addresses stay."""
+        for process in reversed(self._chosen(names)):
+            process.stop()
+
+    def kill(self, *names: str) -> None:
+        """``kill -9`` for these processes (default: all), as a crash would; data and addresses stay."""
+        for process in reversed(self._chosen(names)):
+            process.kill()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def _chosen(self, names: Sequence[str]) -> list[ChildProcess]:
+        return [process for name, process in self._processes.items() if not names or name in names]

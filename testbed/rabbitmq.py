@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import shutil
@@ -12,14 +11,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 
-from testbed.processes import ChildProcess, ProcessError, RunFolder, free_port
+from testbed.processes import ChildProcess, ProcessError, Processes, free_port
+from testbed.waiting import connects
 
 HOST = "127.0.0.1"
 # Not the wrapper on PATH: it insists on the system's own user and folders.
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 CONTROL = SERVER.with_name("rabbitmqctl")
+MAPPER, NODE = "epmd", "rabbitmq"
 INSTALL_HINT = (
     "RabbitMQ is not installed. On Debian and Ubuntu: 'sudo apt-get install --no-install-recommends rabbitmq-server'. "
     "The service that comes with it is not needed: 'sudo systemctl disable --now rabbitmq-server'."
@@ -31,67 +31,49 @@ PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME = b"\x01"
 
 
-class RabbitMQ:
+class RabbitMQ(Processes):
     """One node: ``async with RabbitMQ() as broker``, or :meth:`start` and :meth:`stop`.
 
     Address, account and data outlive :meth:`kill` and :meth:`restart`. The account may do all in :attr:`vhost`.
+    :meth:`restart` brings back after a kill what was written to disk. RabbitMQ writes its list of quorum queues there
+    up to a second after it has answered: a queue declared just before the kill comes back without a leader and takes
+    nothing any more (seen with 3.10).
     """
 
     def __init__(self) -> None:
+        super().__init__("devops-reconciler-rabbitmq")
         self.host = HOST
         self.port = free_port(HOST)
         self.username = "reconciler"
         self.password = secrets.token_urlsafe(24)
         self.vhost = "/"
-        self._run = RunFolder("devops-reconciler-rabbitmq")
         self._mapper_port = free_port(HOST)
         self._distribution_port = free_port(HOST)
-        self._processes: list[ChildProcess] = []
 
-    def start(self) -> None:
+    def _set_up(self) -> None:
         """Starts port mapper and node; blocks until AMQP connections are taken (about 7 s)."""
-        mapper = shutil.which("epmd")
-        try:
-            if mapper is None or not SERVER.exists():
-                raise ProcessError(INSTALL_HINT)
-            folder = self._run.path
-            self._write_files(folder)
-            environment = self._environment(folder)
-            self._processes = [
-                # Started here, or the node would start one that outlives it.
-                ChildProcess(
-                    "epmd",
-                    [mapper, "-port", str(self._mapper_port), "-address", HOST],
-                    log=folder / "epmd.log",
-                    environment=environment,
-                ),
-                ChildProcess("rabbitmq", [SERVER], log=folder / "rabbitmq.log", environment=environment, cwd=folder),
-            ]
-            self._start_processes()
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stops node and port mapper and removes the folder with data and logs."""
-        for process in reversed(self._processes):
-            process.stop()
-        self._run.remove()
+        mapper = shutil.which(MAPPER)
+        if mapper is None or not SERVER.exists():
+            raise ProcessError(INSTALL_HINT)
+        folder = self._run.path
+        self._write_files(folder)
+        environment = self._environment(folder)
+        self._processes = {
+            # Started here, or the node would start one that outlives it.
+            MAPPER: ChildProcess(
+                MAPPER,
+                [mapper, "-port", str(self._mapper_port), "-address", HOST],
+                log=folder / "epmd.log",
+                environment=environment,
+            ),
+            NODE: ChildProcess(NODE, [SERVER], log=folder / "rabbitmq.log", environment=environment, cwd=folder),
+        }
+        self._start_processes()
 
     def restart(self) -> None:
         """An orderly stop and a new start; what is durable is there again."""
-        for process in reversed(self._processes):
-            process.stop()
+        self.stop_processes()
         self._start_processes()
-
-    def kill(self) -> None:
-        """``kill -9``, as a crash would; :meth:`restart` brings it back with what was written to disk.
-
-        RabbitMQ writes its list of quorum queues to disk up to a second after it has answered: a queue declared just
-        before the kill comes back without a leader and takes nothing any more (seen with 3.10).
-        """
-        for process in reversed(self._processes):
-            process.kill()
 
     def alarm(self, *, on: bool) -> None:
         """The alarm that the node is short of memory: it blocks every connection that publishes, and those alone."""
@@ -112,19 +94,10 @@ class RabbitMQ:
             raise ProcessError(f"rabbitmqctl eval {expression}: {ended.stderr.strip() or ended.stdout.strip()}")
         return ended.stdout.strip()
 
-    async def __aenter__(self) -> RabbitMQ:
-        await asyncio.to_thread(self.start)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
-
     def _start_processes(self) -> None:
-        mapper, node = self._processes
+        mapper, node = (self._processes[name] for name in (MAPPER, NODE))
         mapper.start()
-        mapper.wait_until_ready(lambda: _connects(self._mapper_port))
+        mapper.wait_until_ready(lambda: connects(HOST, self._mapper_port))
         node.start()
         node.wait_until_ready(lambda: _speaks_amqp(self.port), START_DEADLINE)
 
@@ -172,12 +145,6 @@ class RabbitMQ:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
             "+sbwt none +sbwtdcpu none +sbwtdio none",
         }
-
-
-def _connects(port: int) -> bool:
-    with suppress(OSError), socket.create_connection((HOST, port), PROBE_TIMEOUT.total_seconds()):
-        return True
-    return False
 
 
 def _speaks_amqp(port: int) -> bool:

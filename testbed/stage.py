@@ -22,7 +22,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from standins.argocd import ArgoCDStandin
 from standins.dockerhub import DockerHubStandin
@@ -63,9 +63,12 @@ class Ground:
         self.git = GitServer()
         self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> Ground:
+    async def _enter(self) -> None:
+        await enter_all(self._stack, (self.control_plane, self.broker, self.git))
+
+    async def __aenter__(self) -> Self:
         try:
-            await enter_all(self._stack, (self.control_plane, self.broker, self.git))
+            await self._enter()
         except BaseException:
             await self._stack.aclose()
             raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from testbed.argocd import RealArgoCD
@@ -29,20 +28,10 @@ class RealGround(Ground):
         self.nodes = Nodes(self.control_plane)
         self.argocd = RealArgoCD(self.control_plane)
 
-    async def __aenter__(self) -> RealGround:
-        await super().__aenter__()
-        try:
-            await self._stack.enter_async_context(self.nodes)
-            await self._stack.enter_async_context(self.argocd)
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await super().__aexit__(kind, error, tb)
+    async def _enter(self) -> None:
+        await super()._enter()
+        await self._stack.enter_async_context(self.nodes)
+        await self._stack.enter_async_context(self.argocd)
 
 
 class RealStage(Stage):

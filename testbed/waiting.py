@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -37,4 +38,11 @@ def answers(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with suppress(OSError), opener.open(url, timeout=PROBE_TIMEOUT.total_seconds()) as answer:
         return bool(answer.status == 200)
+    return False
+
+
+def connects(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    with suppress(OSError), socket.create_connection((host, port), PROBE_TIMEOUT.total_seconds()):
+        return True
     return False

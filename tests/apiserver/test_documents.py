@@ -7,9 +7,7 @@ command does what the page says.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from devops_reconciler.api.definitions import DEFINITIONS, GROUP, VERSION
 from devops_reconciler.api.examples import EXAMPLES
 from testbed.kubernetes import ControlPlane
 from tests.unit.docs.commands import PAGES, ROOT, Command, commands
+
+from .reader_shell import ReaderShell
 
 ELSEWHERE = {"docs/quickstart.md", "docs/installation.md", "docs/upgrade.md"}
 """Their commands are run in their order by `test_installation.py`."""
@@ -64,35 +64,18 @@ def kind_of(page: Path) -> str:
     return kinds.get(page.stem, "DevOpsProject")
 
 
-class Reader:
+class Reader(ReaderShell):
     """Somebody who types what a page says, in a namespace of their own."""
 
     def __init__(self, plane: ControlPlane, namespace: str, home: Path) -> None:
-        self.home = home
         self._namespace = namespace
         self._plane = plane
         config = home / "kubeconfig"
         config.write_text(Path(plane.kubeconfig(namespace=namespace)).read_text())
-        self._environment = {
-            "PATH": f"{plane.programs}:{os.environ['PATH']}",
-            "KUBECONFIG": str(config),
-            "HOME": str(home),
-        }
+        super().__init__(home, config, [plane.programs])
 
-    def types(self, command: str) -> str:
-        """What it prints; it neither fails nor warns."""
-        here = re.sub(r"freeleaps-devops-system\b", self._namespace, command)
-        done = subprocess.run(
-            ["bash", "-e"],
-            input=here,
-            cwd=self.home,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, "arning" in done.stderr) == (0, False), f"{here}\n{done.stdout}{done.stderr}"
-        return done.stdout
+    def types(self, commands: str) -> str:
+        return super().types(re.sub(r"freeleaps-devops-system\b", self._namespace, commands))
 
     def all_is_well(self) -> None:
         """Each object gets the status that an operator would have given it."""

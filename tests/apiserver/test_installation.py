@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,8 @@ import yaml
 from devops_reconciler.runtime.settings import ConfigurationValidator
 from testbed import build, chart
 from testbed.kubernetes import ControlPlane
+
+from .reader_shell import ReaderShell
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("quickstart.md", "upgrade.md", "installation.md")
@@ -68,39 +68,12 @@ def cluster() -> Iterator[ControlPlane]:
     control_plane.stop()
 
 
-class Newcomer:
-    """Somebody with a shell, helm and kubectl, who does what the pages say."""
-
-    def __init__(self, cluster: ControlPlane, home: Path) -> None:
-        self.home = home
-        self._environment = {
-            "PATH": f"{cluster.programs}:{build.ensure('helm')}:{os.environ['PATH']}",
-            "KUBECONFIG": str(cluster.kubeconfig()),
-            "HOME": str(home),
-        }
-
-    def types(self, commands: str) -> str:
-        """What the commands print; they neither fail nor warn."""
-        done = subprocess.run(
-            ["bash", "-e"],
-            input=commands,
-            cwd=self.home,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
-        assert "arning" not in done.stderr, f"{commands}\n{done.stderr}"
-        return done.stdout
-
-
 def test_every_command_works_in_its_order(cluster: ControlPlane, tmp_path: Path) -> None:
     for name, text in files().items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
-    newcomer = Newcomer(cluster, tmp_path)
+    newcomer = ReaderShell(tmp_path, cluster.kubeconfig(), [cluster.programs, build.ensure("helm")])
 
     said = "".join(newcomer.types(commands) for name in PAGES for commands in blocks(page(name), "sh"))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from testbed import warden
-from testbed.processes import ChildProcess, ProcessError, RunFolder, free_port
+from testbed.processes import ChildProcess, ProcessError, Processes, RunFolder, free_port
 
 LIMIT_SECONDS = 20
 
@@ -119,6 +119,46 @@ def test_the_run_folder_is_removed() -> None:
         (run.path / "file").touch()
         assert run.path.is_dir()
     assert not run.path.exists()
+
+
+class Two(Processes):
+    """Two that sleep; ``fails`` after both have started."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        super().__init__("devops-reconciler-test")
+        self.folder = self._run.path
+        self.pids: dict[str, int] = {}
+        self._fails = fails
+
+    def _set_up(self) -> None:
+        for name in ("first", "second"):
+            self._processes[name] = ChildProcess(name, ["sleep", "600"], log=self.folder / name)
+            self._processes[name].start()
+            self.pids[name] = self._processes[name].pid
+        if self._fails:
+            raise ProcessError("no luck")
+
+    @property
+    def left(self) -> list[str]:
+        return [name for name, pid in self.pids.items() if runs(pid)]
+
+
+async def test_processes_that_are_one_service_come_and_go_together() -> None:
+    async with Two() as two:
+        assert two.left == ["first", "second"]
+        two.kill("first")
+        assert two.left == ["second"]
+        two.stop_processes()
+        assert (two.left, two.folder.exists()) == ([], True)
+    assert not two.folder.exists()
+
+
+def test_a_start_that_fails_leaves_neither_process_nor_folder() -> None:
+    two = Two(fails=True)
+    with pytest.raises(ProcessError, match="no luck"):
+        two.start()
+    assert len(two.pids) == 2
+    assert (two.left, two.folder.exists()) == ([], False)
 
 
 def test_a_free_port_is_given_once() -> None:
