@@ -38,7 +38,8 @@ test-e2e: setup
 
 # What runs against real services: Kubernetes, RabbitMQ, Git, a registry, Argo CD. Its first build takes long. The
 # contract of syncs is for the stand-in still: its failures are ordered by annotations that no other Argo CD knows.
-REAL_CONTRACT := argocd_applications argocd_auth argocd_projects argocd_stream git registry resources_argo
+REAL_CONTRACT := argocd_applications argocd_auth argocd_projects argocd_stream git git_access git_processes registry \
+	resources_argo
 test-real: setup-real
 	@$(PYTEST) --real tests/apiserver $(REAL_CONTRACT:%=tests/contract/test_%.py) tests/real
 
