@@ -7,17 +7,13 @@ from typing import Any
 
 import pytest
 
-from standins.controls import Call, Controls
+from standins.controls import Controls
 from testbed.stage_cluster import NAMESPACE, condition, path
 from testbed.waiting import eventually
 
-from .play import DEADLINE, RECORDS, Play, check_heartbeats
+from .play import DEADLINE, RECORDS, Play, by_operator, check_heartbeats
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def by_operator(call: Call) -> bool:
-    return call.headers.get("user-agent", "").startswith("devops-reconciler/")
 
 
 async def expires_at(play: Play, name: str, moment: datetime) -> None:

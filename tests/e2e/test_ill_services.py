@@ -56,6 +56,16 @@ async def breaker_opens(play: Play, service: str) -> dict[str, Any]:
     return found
 
 
+async def breaker_shows(play: Play, service: str, value: int) -> None:
+    """Waits until the metric says so: while a request tries the service, it is half open for a moment."""
+
+    async def probe() -> bool:
+        _, metrics = await play.operator.answer("/metrics")
+        return f'devops_reconciler_breaker_state{{service="{service}"}} {value}.0' in metrics
+
+    await eventually(probe, f"the metric shows the breaker of {service} as {value}", DEADLINE)
+
+
 def waiting_steps(record: Object) -> list[dict[str, Any]]:
     """Those that wait for a service whose breaker is open."""
     steps = record["status"].get("steps") or ()
@@ -84,8 +94,7 @@ async def test_a_preview_that_meets_an_ill_service_waits_for_it_by_name_and_ends
     assert step["fault"] == "Vendor"
     assert step["nextRetryAt"] > record["status"]["startedAt"]
     await breaker_opens(play, service)
-    _, metrics = await play.operator.answer("/metrics")
-    assert f'devops_reconciler_breaker_state{{service="{service}"}} 2.0' in metrics
+    await breaker_shows(play, service, 2)
     assert (await play.operator.answer("/readyz"))[0] == 200
 
     controls_of(play, service).faults.remove(illness)

@@ -52,6 +52,12 @@ async def look(play: Play, plural: str, matches: Callable[[Object], bool], what:
     return await play.stage.kube.until(plural, play.project, matches, what, DEADLINE)
 
 
+def lacks_a_policy(it: Object) -> bool:
+    """Whether it waits because of managementPolicies: at first it may wait for something else."""
+    found = condition(it, "Ready") or {}
+    return found.get("reason") == "DependencyNotReady" and "managementPolicies" in found["message"]
+
+
 def has(kind: str, reason: str) -> Callable[[Object], bool]:
     return lambda it: reason_of(it, kind) == reason
 
@@ -102,10 +108,7 @@ async def test_to_observe_alone_makes_nothing_anywhere(play: Play) -> None:
     await play.stage.kube.make(PROJECTS, play.project, await play.spec(managementPolicies=["Observe"]))
 
     for plural in (REGISTRY, "jenkinssettings", "argosettings", "ingressresources"):
-        missing = await play.stage.kube.until(
-            plural, play.project, has("Ready", "DependencyNotReady"), "it says what is missing", DEADLINE
-        )
-        assert "managementPolicies" in (condition(missing, "Ready") or {})["message"], plural
+        await play.stage.kube.until(plural, play.project, lacks_a_policy, "it says what is missing", DEADLINE)
 
     assert await play.left() == []
     assert not writes_of(play.stage, play.project)
