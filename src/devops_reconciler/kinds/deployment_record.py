@@ -107,14 +107,7 @@ class DeploymentReconciliation(DeploymentEnd):
         owned = controller(subject.obj) is not None
         if owned and all(subject.labels.get(name) == value for name, value in labels.items()):
             return
-        owner = {
-            "apiVersion": DEVOPS_PROJECT.api_version,
-            "kind": DEVOPS_PROJECT.kind,
-            "name": project["metadata"]["name"],
-            "uid": project["metadata"]["uid"],
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
+        owner = DEVOPS_PROJECT.controls(project["metadata"]["name"], project["metadata"]["uid"])
         others = [r for r in subject.metadata.get("ownerReferences") or () if not r.get("controller")]
         metadata = {"labels": labels, "ownerReferences": [*others, owner]}
         await self.world.kubernetes.merge_patch(

@@ -21,6 +21,7 @@ from ..runtime.logs import get_logger
 from ..runtime.manager import Backoff
 from ..runtime.metrics import Metrics
 from ..runtime.tracing import Span
+from ..runtime.waiting import first_of
 from .canary import TYPE as CANARY
 from .canary import is_canary
 from .connection import ask
@@ -260,17 +261,7 @@ class Deliveries:
         """Sleep; shorter when we are to stop, or when another held delivery got through."""
         if delay <= timedelta(0):
             return
-        waiters = [
-            asyncio.create_task(self._lane.clock.sleep(delay)),
-            asyncio.create_task(self._stopping.wait()),
-            asyncio.create_task(self._answered.wait()),
-        ]
-        try:
-            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiter in waiters:
-                waiter.cancel()
-            await asyncio.wait(waiters)
+        await first_of(self._lane.clock.sleep(delay), self._stopping.wait(), self._answered.wait())
 
     def _report(self, work: _Work) -> None:
         kind = work.message.event_type.value if work.message is not None else UNKNOWN

@@ -140,7 +140,7 @@ def _record(message: ReconcileMessage, project: Object | None) -> Object:
         "finalizers": [FINALIZER],
     }
     if project is not None:
-        metadata["ownerReferences"] = [_owner(project)]
+        metadata["ownerReferences"] = [DEVOPS_PROJECT.controls(project["metadata"]["name"], project["metadata"]["uid"])]
     return {"metadata": metadata, "spec": _given(spec)}
 
 
@@ -152,14 +152,3 @@ def asked_by(message: ReconcileMessage) -> Object:
 
 def _given(fields: Object) -> Object:
     return {key: value for key, value in fields.items() if value is not None}
-
-
-def _owner(project: Object) -> Object:
-    return {
-        "apiVersion": DEVOPS_PROJECT.api_version,
-        "kind": DEVOPS_PROJECT.kind,
-        "name": project["metadata"]["name"],
-        "uid": project["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }

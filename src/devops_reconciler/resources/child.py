@@ -7,7 +7,13 @@ from typing import Any, ClassVar
 from ..api.conditions import Reason
 from ..api.definitions import FINALIZER
 from ..engine.resource import ABSENT, Intent, Observation
-from ..services.kubernetes import ARGO_SETTINGS, INGRESS_RESOURCE, JENKINS_SETTINGS, REGISTRY_SETTINGS
+from ..services.kubernetes import (
+    ARGO_SETTINGS,
+    DEVOPS_PROJECT,
+    INGRESS_RESOURCE,
+    JENKINS_SETTINGS,
+    REGISTRY_SETTINGS,
+)
 from ..services.kubernetes_kinds import Kind
 from .marks import trace_marks
 from .world import ExternalResource, World
@@ -72,14 +78,7 @@ class ProjectChild(ExternalResource):
         return drift if self.requested_at in (None, asked) else (*drift, "requestedAt")
 
     def _object(self) -> dict[str, Any]:
-        owner = {
-            "apiVersion": "freeleaps.com/v1alpha1",
-            "kind": "DevOpsProject",
-            "name": self.name,
-            "uid": self.owner_uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
+        owner = DEVOPS_PROJECT.controls(self.name, self.owner_uid)
         metadata: dict[str, Any] = {"name": self.name, "ownerReferences": [owner], "finalizers": [FINALIZER]}
         asked = {} if self.requested_at is None else {REQUESTED_ANNOTATION: self.requested_at}
         if annotations := asked | trace_marks():

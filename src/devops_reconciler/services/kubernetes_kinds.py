@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from ..api.errors import ValidationError
@@ -22,6 +23,11 @@ class Kind:
     def api_version(self) -> str:
         """What stands in `apiVersion`: `v1` or `group/version`."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    def controls(self, name: str, uid: str) -> dict[str, Any]:
+        """The owner reference of what an object of this kind controls."""
+        who = {"apiVersion": self.api_version, "kind": self.kind, "name": name, "uid": uid}
+        return {**who, "controller": True, "blockOwnerDeletion": True}
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
         """The encoded path of the collection, of one object, or of its subresource.
