@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from devops_reconciler.api.names import mark
 from devops_reconciler.engine.resource import Intent
 from devops_reconciler.resources.dns_record import DnsRecord
 from devops_reconciler.resources.host_claim import HostClaim
+from devops_reconciler.resources.world import OWNERS
 from devops_reconciler.runtime.reservations import Reservations
 from devops_reconciler.services.godaddy_types import Record
 from devops_reconciler.services.kubernetes import DEVOPS_PROJECT, INGRESS
@@ -132,6 +134,30 @@ def test_adoption_takes_what_a_dead_project_has_left(owner: str) -> None:
     life.set_up()
     assert ingress(life) is not None
     assert any(r.type == "TXT" and ME in r.data for r in life.out.godaddy.zones["example.com"])
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "home", "refused", "read"),
+    [
+        ((TEAM,), TEAM, False, 0),
+        ((TEAM, "team-b"), TEAM, False, 1),
+        (("team-b", TEAM), "team-b", True, 1),
+        ((TEAM, "team-b"), "team-b", True, 2),
+        ((TEAM, "team-b"), None, False, 2),
+    ],
+    ids=["one namespace", "in ours", "in another", "in another, read last", "nowhere"],
+)
+async def test_whose_a_thing_is_that_adoption_would_take_is_read_no_further_than_needed(
+    namespaces: tuple[str, ...], home: str | None, refused: bool, read: int
+) -> None:
+    out = outside(reconciler_namespaces=namespaces)
+    for namespace, name, uid in ((TEAM, "mine", "uid-of-mine"), (home, "renamed", "uid-of-owner")):
+        if namespace is not None:
+            out.kubernetes.put(DEVOPS_PROJECT, namespace, {"metadata": {"name": name, "uid": uid}, "spec": {}})
+    me, owner = mark(CLUSTER, TEAM, "uid-of-mine"), mark(CLUSTER, home or TEAM, "uid-of-owner")
+    with pytest.raises(ConflictError, match="in another namespace") if refused else nullcontext():
+        await CLAIMED.check_takeover(out.world, me, owner)
+    assert out.line.count("kubernetes.list *") == read * len(OWNERS)
 
 
 async def test_our_own_value_without_its_mark_after_a_crash_is_no_conflict() -> None:
