@@ -145,6 +145,14 @@ class Office:
             queue = await channel.declare_queue(name, passive=True)
             return queue.declaration_result.message_count or 0
 
+    async def waiting(self, name: str, count: int) -> None:
+        """Wait until a queue holds so many: what a consumer leaves behind comes back in the broker's own time."""
+
+        async def there() -> bool:
+            return await self.count(name) == count
+
+        await eventually(there, f"{count} messages are in {name}", LONG)
+
     async def dead(self) -> AbstractIncomingMessage:
         """The next dead letter, taken."""
 
@@ -159,11 +167,7 @@ class Office:
 
     async def letters(self, count: int) -> None:
         """Wait until so many dead letters are there."""
-
-        async def there() -> bool:
-            return await self.count(dead_name(self.settings)) == count
-
-        await eventually(there, f"{count} dead letters are there", LONG)
+        await self.waiting(dead_name(self.settings), count)
 
     async def record(self, event_id: str, project: str = "shop") -> Object:
         async def found() -> Object | None:

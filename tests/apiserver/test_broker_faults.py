@@ -107,7 +107,7 @@ async def test_a_message_that_is_refused_while_publishers_are_blocked_is_held_un
         await eventually(held, "the refused one is held", LONG)
         assert await office.count(dead_name(office.settings)) == 0
         await office.stop("listener")
-        assert await office.count(office.settings.rabbitmq_queue) == 1
+        await office.waiting(office.settings.rabbitmq_queue, 1)
     await office.start_listener()
     assert (await office.dead()).body == b"no json"
 
@@ -135,7 +135,7 @@ async def test_a_message_that_makes_the_operator_fail_is_buried_after_five_attem
     assert letter.headers["x-reason"] == "InternalError"
     assert json.loads(letter.body)["event_id"] == poison
     assert inbox.attempts == UNFORESEEN_ATTEMPTS
-    assert inbox.outcomes == ["created"]
+    assert await office.settled(1) == ["created"]
 
 
 class Poisoned(GatedInbox):
@@ -191,7 +191,7 @@ async def test_a_burst_of_5000_messages_is_taken_in_bounded_portions_without_los
     burst = Burst()
     await burst.publish(office)
     queue, prefetch = office.settings.rabbitmq_queue, office.settings.rabbitmq_prefetch
-    assert await office.count(queue) == BURST
+    await office.waiting(queue, BURST)
     office.inbox.gate.clear()
     await office.start_listener()
 

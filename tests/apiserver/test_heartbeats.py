@@ -46,7 +46,7 @@ async def test_a_restart_of_the_broker_loses_nothing(office: Office, rabbitmq: R
     assert len(records) == len(events)
     assert [message.message_id for message in await received(office, heartbeats, 2)] == ["u-1-1", "u-1-2"]
     await office.stop("listener")
-    assert await office.count(office.settings.rabbitmq_queue) == 0
+    await office.waiting(office.settings.rabbitmq_queue, 0)
 
 
 async def test_heartbeats_are_published_confirmed_and_repeated_by_ticks_until_the_end(office: Office) -> None:
@@ -97,6 +97,10 @@ async def test_a_listener_that_ends_leaves_no_consumer_behind(office: Office) ->
     for _ in range(3):
         await office.start_listener()
         await office.stop("listener")
-    async with office.channel() as channel:
-        queue = await channel.declare_queue(office.settings.rabbitmq_queue, passive=True)
-        assert queue.declaration_result.consumer_count == 0
+
+    async def alone() -> bool:
+        async with office.channel() as channel:
+            queue = await channel.declare_queue(office.settings.rabbitmq_queue, passive=True)
+            return queue.declaration_result.consumer_count == 0
+
+    await eventually(alone, "the broker knows of no consumer any more")

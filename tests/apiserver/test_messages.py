@@ -71,17 +71,13 @@ async def test_a_delivery_is_acknowledged_only_when_the_resource_is_there(office
     stopping = asyncio.create_task(office.stop("listener"))
     await asyncio.wait({stopping})
     assert office.inbox.outcomes == []
-    assert await office.count(office.settings.rabbitmq_queue) == 1
+    await office.waiting(office.settings.rabbitmq_queue, 1)
     office.inbox.gate.set()
     await office.start_listener()
     await office.record(event_id)
-
-    async def acknowledged() -> bool:
-        return await office.count(office.settings.rabbitmq_queue) == 0
-
     await office.settled(1)
     await office.stop("listener")
-    await eventually(acknowledged, "the queue is empty after the listener is gone")
+    await office.waiting(office.settings.rabbitmq_queue, 0)
 
 
 async def test_the_same_event_twice_is_one_deployment(office: Office) -> None:
@@ -237,7 +233,7 @@ async def test_while_the_api_server_is_down_messages_are_held(office: Office, co
         return (await office.listener.check()).startswith("takes messages from")
 
     await eventually(takes, "consuming goes on")
-    assert office.inbox.outcomes == ["created"] * 4
+    assert await office.settled(4) == ["created"] * 4
 
 
 async def test_a_queue_that_was_deleted_is_made_again(office: Office) -> None:
