@@ -31,9 +31,13 @@ async def short_of_memory(play: Play) -> AsyncIterator[None]:
 
 async def test_a_deployment_goes_on_while_no_heartbeat_can_be_sent_and_a_crash_then_leaves_no_gap(play: Play) -> None:
     await play.set_up()
+    preview = f"{play.project}-pr-1"
+    # RabbitMQ takes its time to be told: the deployment must not have ended by then.
+    play.stage.argocd.hold_operation(preview)
     trigger = await play.send("deploy", environment="pr-1", ttl="1h")
     name = await trigger.name()
     async with short_of_memory(play):
+        play.stage.argocd.release(preview)
         await play.wait_record(name, "Finished", reason="Succeeded")
         assert not [beat for beat in trigger.beats if beat.payload["terminal"]]
         outbox = (await play.record(name))["status"]["heartbeat"]["outbox"]
