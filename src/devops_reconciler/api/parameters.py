@@ -41,9 +41,10 @@ def _shown(names: tuple[str, ...]) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
+# Not ENV: only interactive shells read the file that it names, and many a Jenkinsfile asks for `ENV=production`.
 _TOOLS = (
     *("PATH", "PATHEXT", "HOME", "USERPROFILE", "XDG_*", "TMP", "TEMP", "TMPDIR"),
-    *("ENV", "BASH_*", "BASHOPTS", "SHELL", "SHELLOPTS", "IFS", "PS4", "COMSPEC", "SYSTEMROOT"),
+    *("BASH_*", "BASHOPTS", "SHELL", "SHELLOPTS", "IFS", "PS4", "COMSPEC", "SYSTEMROOT"),
     *("LD_*", "DYLD_*", "GCONV_PATH", "LOCPATH"),
     *("JAVA_HOME", "JAVA_OPTS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH"),
     *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONWARNINGS", "PYTHONBREAKPOINT"),

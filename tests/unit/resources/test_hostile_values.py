@@ -189,7 +189,7 @@ def test_a_name_that_is_ours_or_no_name_is_refused_wherever_it_is_written(name: 
 
 
 EVIL = (
-    *("PATH", "Path", "LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "BASH_ENV", "ENV", "env", "HOME"),
+    *("PATH", "Path", "LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "BASH_ENV", "bash_env", "HOME"),
     *("GIT_SSH", "GIT_SSH_COMMAND", "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_GLOBAL", "GIT_EXEC_PATH"),
     *("git_askpass", "SSH_ASKPASS", "https_proxy", "SSL_CERT_FILE", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS"),
     *("PYTHONPATH", "NODE_OPTIONS", "PERL5OPT", "JENKINS_URL", "JENKINS_HOME", "HUDSON_COOKIE", "Build_Number"),
@@ -206,7 +206,8 @@ def test_a_name_that_changes_what_jenkins_itself_runs_is_refused_wherever_it_is_
 
 
 @pytest.mark.parametrize(
-    "name", ["PROFILE", "ENVIRONMENT", "TARGET_ENV", "XPATH", "PATHS", "BUILD_TYPE", "JAVA_VERSION", "GITHUB", "LDAP"]
+    "name",
+    ["ENV", "PROFILE", "ENVIRONMENT", "TARGET_ENV", "XPATH", "PATHS", "BUILD_TYPE", "JAVA_VERSION", "GITHUB", "LDAP"],
 )
 def test_a_name_that_only_looks_like_one_is_taken(name: str) -> None:
     assert JenkinsBlock.model_validate({"parameters": {name: "x"}}).parameters == {name: "x"}
