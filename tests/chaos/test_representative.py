@@ -38,9 +38,9 @@ def representative(reference: Reference) -> Iterator[Plan]:
         yield from itertools.islice(others, 0, None, RARE)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def lanes() -> AsyncIterator[list[Lane]]:
-    """Two operators, each with a world of its own."""
+    """Two operators, each with a world of its own, that take nothing from the tests after these."""
     async with Ground() as ground, AsyncExitStack() as stack:
         made = [Lane(ground, f"t{number}") for number in range(2)]
         await asyncio.gather(*(stack.enter_async_context(lane) for lane in made))

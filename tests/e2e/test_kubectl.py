@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 import yaml
 
-from testbed.stage_cluster import NAMESPACE
-
+from .kubectl import kubectl
 from .play import DEADLINE, Play
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 API = "freeleaps.com/v1alpha1"
 WAIT = f"--timeout={DEADLINE.total_seconds():.0f}s"
-
-
-async def kubectl(play: Play, *arguments: str, stdin: str = "", fails: bool = False) -> str:
-    """Runs kubectl as admin; stdout, or stderr when it is expected to fail."""
-    plane = play.stage.control_plane
-    process = await asyncio.create_subprocess_exec(
-        str(plane.programs / "kubectl"),
-        f"--kubeconfig={plane.kubeconfig(namespace=NAMESPACE)}",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await process.communicate(stdin.encode())
-    assert bool(process.returncode) is fails, f"kubectl {' '.join(arguments)}: {errors.decode()}{out.decode()}"
-    return (errors if fails else out).decode()
 
 
 def manifest(kind: str, name: str, spec: dict[str, Any]) -> str:

@@ -105,6 +105,9 @@ class DeploymentEnd(Telling):
         else:
             self.conditions.stalled(reason, text)
         self.conditions.put("Finished", "True", reason, text)
+        for item in self.conditions.list():
+            if item.status == "Unknown":  # the part that was under way
+                self.conditions.put(item.type, "False", reason, text)
         finished = self.now
         expires = await self.expiry(finished)
         self.fields.update(finishedAt=finished, etaSeconds=0, observedGeneration=self.generation, fault=fault)

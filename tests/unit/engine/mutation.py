@@ -112,9 +112,9 @@ def _by_tests(mutant: Mutant | None) -> str:
 
 def _by_the_model() -> str:
     from .model import explore
-    from .model_scenarios import SCENARIOS
+    from .model_scenarios import LARGE, SCENARIOS
 
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *LARGE):
         try:
             explore(scenario, STATES)
         except Exception as error:  # noqa: BLE001 - whatever it is, it has been noticed

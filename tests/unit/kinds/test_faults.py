@@ -184,12 +184,13 @@ async def test_a_project_that_is_not_set_up_because_a_vendor_is_ill_is_the_vendo
 
 
 @pytest.mark.parametrize("stop", ["cancel", "supersede"])
-async def test_a_deployment_that_somebody_stopped_has_no_fault_left(stop: str) -> None:
+async def test_of_a_deployment_that_somebody_stopped_nothing_is_under_way_and_no_fault_is_left(stop: str) -> None:
     life = ready()
     await until_build(life)
     life.out.line.fail("jenkins.*", ILL)
     await life.turn("one")
     assert life.status("one")["fault"] == "Vendor"
+    assert str(life.reason("one", "BuildSucceeded")).startswith("Unknown/")
     if stop == "cancel":
         life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"cancel": True}})
     else:
@@ -199,4 +200,5 @@ async def test_a_deployment_that_somebody_stopped_has_no_fault_left(stop: str) -
     await life.live("one")
 
     assert life.reason("one") in ("True/Cancelled", "True/Superseded")
+    assert life.reason("one", "BuildSucceeded") in ("False/Cancelled", "False/Superseded")
     assert "fault" not in life.status("one")
