@@ -159,6 +159,8 @@ class Lease:
         record = self._record
         if record is not None and record.holder != self.me.identity:
             await self._not_ours(record)
+        if self._term is None and (record is None or record.holder != self.me.identity):
+            self._free.set()  # also where the answer to our release was lost
         if self._term is None and not self._last.ended:
             return  # what was at work when the Lease was lost must end before the fence may open again
         move = decide(record, self.me, self._silent(), self._place.duration)

@@ -337,6 +337,22 @@ async def test_a_release_that_fails_is_tried_again_and_nothing_is_done_meanwhile
     assert not old.terms[0].lost
 
 
+@pytest.mark.parametrize("other", [True, False], ids=["another takes it", "nobody takes it"])
+async def test_a_release_that_had_its_effect_without_an_answer_ends_the_resigning(place: Place, other: bool) -> None:
+    only = await place.replica("only")
+    await place.passes(2)
+    if other:
+        await place.replica("standby")
+        await place.passes(2)
+    holder = next(each for each in place.replicas if each.acts)
+    resigning = asyncio.create_task(holder.lease.resign())
+    holder.line.fail("kubernetes.merge_patch*", DOWN, times=2, after_effect=True)
+    await place.passes(10)
+    assert resigning.done()
+    assert not holder.acts
+    assert only.acts is other
+
+
 async def test_the_holder_makes_a_deleted_lease_anew_and_the_others_wait_for_it(place: Place) -> None:
     old = await place.replica("old")
     new = await place.replica("new")
