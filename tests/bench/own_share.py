@@ -60,7 +60,8 @@ async def _script(stage: Stage) -> AsyncIterator[None]:
         "script",
         [sys.executable, "-m", bare.__name__, NAMESPACE],
         log=stage.folder / "script.log",
-        environment=clean_environment(stage.environment()),
+        # The rights of the operator end at its own namespaces.
+        environment=clean_environment(stage.environment() | {"KUBECONFIG": str(stage.control_plane.kubeconfig())}),
         cwd=REPOSITORY,
     )
     await asyncio.to_thread(process.start)
