@@ -13,13 +13,12 @@ from ..host.departure import delete_all, require_operator
 from ..host.drain import Held, acting_alone, held_objects, release_all, replicas
 from ..host.lease_record import Candidate
 from ..runtime.clock import SystemClock
-from ..runtime.logs import configure
+from ..runtime.logs import Redactor, configure
 from ..runtime.secrets import secrets_in
 from ..runtime.settings import load_group
 from ..runtime.settings_variables import OperatorVariables
 from ..services.kubernetes import Kubernetes
 from ..services.kubernetes_access import find_cluster, open_cluster
-from .hiding import hider
 
 Say = Callable[[str], None]
 
@@ -32,7 +31,7 @@ def drain(environ: Mapping[str, str], *, delete: bool, yes: bool, within: timede
     """0 when nothing of ours holds the cluster any more, 1 when something is left, 2 when nobody has said yes."""
     known = secrets_in(environ)
     configure("console", debug=False, secrets=lambda: known)
-    settings, say = load_group(OperatorVariables, environ), speaker(environ)
+    settings, say = load_group(OperatorVariables, environ), speaker(Redactor(lambda: known))
     return asyncio.run(_drain(settings, say, delete=delete, yes=yes, within=within))
 
 
@@ -105,9 +104,8 @@ def _confirmed(say: Say) -> bool:
     return False
 
 
-def speaker(environ: Mapping[str, str]) -> Say:
+def speaker(hide: Redactor) -> Say:
     """Prints a line at once, without secrets: why a resource is left is what some service said."""
-    hide = hider(environ)
 
     def say(line: str) -> None:
         sys.stdout.write(f"{hide(line)}\n")

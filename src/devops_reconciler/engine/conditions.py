@@ -131,7 +131,7 @@ def _only_unreachable(conditions: Conditions, outcome: Outcome, generation: int)
     ready = conditions.get(READY)
     if ready is None or ready.status != "True" or ready.observed_generation != generation or outcome.acted:
         return False
-    open_steps = [r for r in outcome.results if r.state not in (StepState.SUCCEEDED, StepState.SKIPPED)]
+    open_steps = [r for r in outcome.results if not r.done]
     return all(isinstance(r.error, ExternalServiceError) or r.state is StepState.PENDING for r in open_steps)
 
 

@@ -22,7 +22,7 @@ from .audited import removing, writing
 from .decide import Create, Delete, Released, Update, Wait, decide_removal
 from .ledger import Entry, EntryState, Ledger
 from .memory import memory_of, note_presence
-from .outcome import Outcome, StepResult, failed_step, maybe_applied
+from .outcome import Outcome, StepResult, maybe_applied
 from .resource import Intent, Observation, Resource, World
 from .window import Save, SavesTooSlow, Window
 
@@ -225,20 +225,16 @@ def not_written(attempt: Attempt[Any], error: Exception) -> None:
     But an intent with a preimage stays: a part of the work may be done (the value, not yet the mark), and the
     preimage alone tells whose it is.
     """
-    entry, result = attempt.entry, attempt.result
-    outcome = failed_step(result.step, error)
-    result.state, result.reason, result.message = outcome.state, outcome.reason, outcome.message
-    result.after, result.error = outcome.after, error
+    attempt.result.fail(error)
+    entry = attempt.entry
     if not maybe_applied(error) and (entry.intent is None or entry.intent.preimage is None):
         entry.intent = attempt.before
 
 
 def _fail(entry: Entry, result: StepResult, error: Exception) -> None:
-    outcome = failed_step(entry.step, error)
-    result.state, result.reason, result.message = outcome.state, outcome.reason, outcome.message
-    result.after, result.error = outcome.after, error
-    if outcome.state is not StepState.RUNNING:
-        entry.state, entry.note = EntryState.CLEANUP_FAILED, outcome.message
+    result.fail(error)
+    if result.state is not StepState.RUNNING:
+        entry.state, entry.note = EntryState.CLEANUP_FAILED, result.message
 
 
 def release(ledger: Ledger, which: Callable[[Entry], bool], why: str) -> None:

@@ -51,6 +51,23 @@ class StepResult:
     entry: Entry | None = None
     """Of a removal: what it is about."""
 
+    @property
+    def done(self) -> bool:
+        """Nothing is left to do for it."""
+        return self.state in (StepState.SUCCEEDED, StepState.SKIPPED)
+
+    def fail(self, error: Exception) -> None:
+        """Become what an error means for the step."""
+        self.error, self.after = error, None
+        if isinstance(error, (Waiting, ExternalServiceError)):
+            self.state = StepState.RUNNING if isinstance(error, Waiting) else StepState.WAITING
+            self.reason, self.message, self.after = error.reason, error.message, error.after
+        elif isinstance(error, ReconcilerError):
+            self.state, self.reason, self.message = StepState.FAILED, error.reason, error.message
+        else:
+            self.state, self.reason = StepState.WAITING, Reason.INTERNAL_ERROR
+            self.message = f"unexpected {type(error).__name__}; the log has the traceback"
+
 
 @dataclass
 class Outcome:
@@ -64,7 +81,7 @@ class Outcome:
 
     @property
     def ready(self) -> bool:
-        return all(r.state in (StepState.SUCCEEDED, StepState.SKIPPED) for r in self.results)
+        return all(r.done for r in self.results)
 
     @property
     def failure(self) -> StepResult | None:
@@ -73,7 +90,7 @@ class Outcome:
     @property
     def blocking(self) -> StepResult | None:
         """The first step that is neither done nor skipped."""
-        return next((r for r in self.results if r.state not in (StepState.SUCCEEDED, StepState.SKIPPED)), None)
+        return next((r for r in self.results if not r.done), None)
 
     @property
     def only_acted(self) -> bool:
@@ -83,14 +100,9 @@ class Outcome:
 
 def failed_step(step: str, error: Exception) -> StepResult:
     """The result that an error means for its step."""
-    if isinstance(error, Waiting):
-        return StepResult(step, StepState.RUNNING, error.reason, error.message, error.after, error)
-    if isinstance(error, ExternalServiceError):
-        return StepResult(step, StepState.WAITING, error.reason, error.message, error.after, error)
-    if isinstance(error, ReconcilerError):
-        return StepResult(step, StepState.FAILED, error.reason, error.message, error=error)
-    text = f"unexpected {type(error).__name__}; the log has the traceback"
-    return StepResult(step, StepState.WAITING, Reason.INTERNAL_ERROR, text, error=error)
+    result = StepResult(step, StepState.PENDING)
+    result.fail(error)
+    return result
 
 
 def maybe_applied(error: Exception) -> bool:

@@ -79,9 +79,8 @@ class Pipeline(Generic[World]):
                 continue
             result = await self._look(step, ledger, outcome.facts, planned)
             outcome.results.append(result)
-            done = result.state in (StepState.SUCCEEDED, StepState.SKIPPED)
             writing = bool(planned) and planned[-1].result is result
-            held = step.gate and not done and not writing
+            held = step.gate and not result.done and not writing
         if steps:  # no steps at all are no wish: nothing is retired because of them
             ledger.follow([step.name for step in steps])
         if planned:

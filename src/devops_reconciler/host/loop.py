@@ -352,10 +352,8 @@ def _outcome(verdict: Verdict | None) -> str:
         return "failed"
     if any(r.state is StepState.WAITING for r in verdict.results):
         return "retry"
-    if verdict.results:
-        done = all(r.state in (StepState.SUCCEEDED, StepState.SKIPPED) for r in verdict.results)
-    else:
-        done = verdict.after is None or verdict.after >= QUIET
+    quiet = verdict.after is None or verdict.after >= QUIET
+    done = all(r.done for r in verdict.results) if verdict.results else quiet
     return "done" if done else "progress"
 
 

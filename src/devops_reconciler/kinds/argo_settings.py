@@ -38,7 +38,7 @@ from ..resources.environment import find
 from ..resources.world import World
 from ..services.git import check_url
 from ..services.kubernetes import DEVOPS_PROJECT, JENKINS_SETTINGS
-from .step_conditions import DONE, step_condition
+from .step_conditions import step_condition
 
 Argo = Subject[ArgoSettingsSpec, ArgoSettingsStatus]
 
@@ -97,7 +97,7 @@ def _say_credentials(into: Conditions, outcome: Outcome, login: Login | None, re
     unreadable = result.seen.message if result.seen is not None else ""
     if login is None or (ref is None and not unreadable):
         into.drop(kind)
-    elif result.state in DONE and unreadable:
+    elif result.done and unreadable:
         text = f"Argo CD has the login (version {login.version}), and cannot read the repository with it: {unreadable}"
         into.put(kind, "False", Reason.REPOSITORY_UNREADABLE, text)
     else:

@@ -17,7 +17,6 @@ WEIGHTS = {"build": 60, "image": 3, "sync": 10, "health": 12, "published": 5, "a
 """Share of each step in the whole; a step that is not named counts 1."""
 PERCENT_STEP = 10
 """Progress inside a step is news when it has passed the next ten percent."""
-DONE = (StepState.SUCCEEDED, StepState.SKIPPED)
 FAILING = (StepState.WAITING, StepState.FAILED)
 
 
@@ -43,7 +42,7 @@ def step_statuses(outcome: Outcome, ledger: Ledger, before: Sequence[StepStatus]
 
 def _step(result: StepResult, ledger: Ledger, before: StepStatus | None, now: datetime) -> StepStatus:
     entry = ledger.current(result.step)
-    done = result.state in (*DONE, StepState.FAILED)
+    done = result.done or result.state is StepState.FAILED
     started = before.started_at if before is not None else None
     if started is None and result.state not in (StepState.PENDING, StepState.SKIPPED):
         started = now
@@ -75,7 +74,7 @@ def percent_done(outcome: Outcome) -> int:
     done = 0.0
     for result in outcome.results:
         weight = WEIGHTS.get(result.step, 1)
-        if result.state in DONE:
+        if result.done:
             done += weight
         elif result.seen is not None and result.seen.percent is not None:
             done += weight * result.seen.percent / 100
@@ -90,7 +89,7 @@ def time_left(outcome: Outcome, stable_for: timedelta) -> int | None:
     if blocking.seen is None or blocking.seen.eta is None:
         return None
     rest = timedelta(0)
-    if any(r.step == "health" and r.state not in DONE for r in outcome.results):
+    if any(r.step == "health" and not r.done for r in outcome.results):
         rest = stable_for
     return int((blocking.seen.eta + rest).total_seconds())
 

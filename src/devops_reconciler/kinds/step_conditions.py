@@ -9,15 +9,13 @@ from ..api.deployment_record import StepState
 from ..engine.conditions import Conditions, say
 from ..engine.outcome import Outcome
 
-DONE = (StepState.SUCCEEDED, StepState.SKIPPED)
-
 
 def step_condition(into: Conditions, kind: str, outcome: Outcome, steps: Sequence[str]) -> None:
     """True when all of `steps` are done, False when one failed, Unknown in between; absent while none has begun."""
     results = [r for r in outcome.results if r.step in steps]
     if not results or all(r.state is StepState.PENDING for r in results):
         return
-    open_results = [r for r in results if r.state not in DONE]
+    open_results = [r for r in results if not r.done]
     if not open_results:
         into.put(kind, "True", Reason.SUCCEEDED)
         return

@@ -103,12 +103,14 @@ class ExternalResource(Resource[World]):
         # A mark is a digest of the UID: it names nothing that could be asked for, so whatever may be its owner is read.
         for namespace in namespaces:
             marks = await _marks_in(world, namespace)
-            if owner in marks and me not in marks:
+            if owner not in marks:
+                continue
+            if me not in marks:
                 text = f"{self.key} belongs to a resource in another namespace, which adoption does not take it from"
-                text = f"{text}; use another name, or have it removed there"
-                raise ConflictError(text, reason=Reason.OWNERSHIP_CONFLICT)
-            if owner in marks:
-                return
+                raise ConflictError(
+                    f"{text}; use another name, or have it removed there", reason=Reason.OWNERSHIP_CONFLICT
+                )
+            return
 
 
 async def _marks_in(world: World, namespace: str) -> set[str]:

@@ -133,7 +133,7 @@ def test_dead_letters_show_none(as_json: bool) -> None:
 
 @pytest.mark.usefixtures("planted")
 def test_drain_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
-    speaker(ENVIRON)(f"team-a/shop is left: HTTP 403: {SECRET}")
+    speaker(hider(ENVIRON))(f"team-a/shop is left: HTTP 403: {SECRET}")
     assert capsys.readouterr().out == "team-a/shop is left: HTTP 403: ****\n"
 
 

@@ -158,13 +158,13 @@ PIPELINE = _in(
     ),
     (
         "a step does not wait for the one before",
-        "            held = step.gate and not done and not writing\n",
+        "            held = step.gate and not result.done and not writing\n",
         "            held = False\n",
     ),
     (
         "a step that is no gate holds up the rest",
-        "            held = step.gate and not done and not writing\n",
-        "            held = not done and not writing\n",
+        "            held = step.gate and not result.done and not writing\n",
+        "            held = not result.done and not writing\n",
     ),
     (
         "a build that is done is looked at again",
@@ -238,8 +238,8 @@ OUTCOME = _in(
     "outcome",
     (
         "a mistake of ours ends in a failure for good",
-        "    return StepResult(step, StepState.WAITING, Reason.INTERNAL",
-        "    return StepResult(step, StepState.FAILED, Reason.INTERNAL",
+        "self.state, self.reason = StepState.WAITING, Reason.INTERNAL",
+        "self.state, self.reason = StepState.FAILED, Reason.INTERNAL",
     ),
 )
 LIFECYCLE = _in(
@@ -319,7 +319,7 @@ LIFECYCLE = _in(
     ),
     (
         "a failed clean-up is not shown",
-        "        entry.state, entry.note = EntryState.CLEANUP_FAILED, outcome.message\n",
+        "        entry.state, entry.note = EntryState.CLEANUP_FAILED, result.message\n",
         "        pass\n",
     ),
 )
