@@ -150,7 +150,8 @@ class ControlPlane(Processes):
         command = [str(program), *(f"--{name}={value}" for name, value in flags.items())]
         folder = self._layout.folder
         # Nothing of the user's environment: KUBECONFIG or proxies would change what these programs do.
-        environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "GOMAXPROCS": "2"}
+        # Memory is cheaper here than the processor: a seventh of its time went into looking for what can be freed.
+        environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "GOMAXPROCS": "2", "GOGC": "400"}
         return ChildProcess(program.name, command, log=folder / f"{program.name}.log", environment=environment)
 
     def _probe(self, name: str) -> Callable[[], bool]:

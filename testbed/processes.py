@@ -23,7 +23,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 from testbed import warden
 
@@ -105,6 +105,19 @@ class RunFolder:
         self.remove()
 
 
+class Started(Protocol):
+    """A running process: what a :class:`ChildProcess` asks of a ``subprocess.Popen``."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+
 class ChildProcess:
     """One program, which can be started again after it was stopped or killed.
 
@@ -126,7 +139,7 @@ class ChildProcess:
         self._command = [str(part) for part in command]
         self._environment = dict(os.environ if environment is None else environment)
         self._cwd = cwd
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Started | None = None
 
     @property
     def pid(self) -> int:
@@ -144,9 +157,13 @@ class ChildProcess:
         """Starts the program; returns at once. See :meth:`wait_until_ready`."""
         if self.alive:
             raise ProcessError(f"{self.name} runs already, as pid {self.pid}")
+        self._process = self._spawn()
+        _warden.tell(f"watch {self.pid} {warden.start_time(self.pid)}")
+
+    def _spawn(self) -> Started:
         with self.log.open("ab") as log:
             try:
-                self._process = subprocess.Popen(
+                return subprocess.Popen(
                     self._command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -157,14 +174,13 @@ class ChildProcess:
                 )
             except OSError as error:
                 raise ProcessError(f"{self.name} cannot be started: {self._command[0]}: {error.strerror}") from error
-        _warden.tell(f"watch {self.pid} {warden.start_time(self.pid)}")
 
     def wait_until_ready(self, ready: Callable[[], bool], deadline: timedelta = START_DEADLINE) -> None:
         """Blocks until ``ready()``; raises :class:`ProcessError` when the child ends or the deadline passes first."""
         give_up = time.monotonic() + deadline.total_seconds()
         while not ready():
             if not self.alive:
-                code = None if self._process is None else self._process.returncode
+                code = None if self._process is None else self._process.poll()
                 raise ProcessError(f"{self.name} ended with {code} before it was ready. Its log:\n{self.log_tail()}")
             if time.monotonic() > give_up:
                 raise ProcessError(

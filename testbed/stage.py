@@ -33,6 +33,7 @@ from testbed import rights
 from testbed.git_server import Credentials, GitServer
 from testbed.ingress import LoopbackIngress
 from testbed.kubernetes import ControlPlane
+from testbed.launcher import Launcher
 from testbed.processes import RunFolder, free_port
 from testbed.rabbitmq import RabbitMQ
 from testbed.sample import SampleProject
@@ -55,16 +56,21 @@ GODADDY = ("stage-key", "stage-secret")
 
 
 class Ground:
-    """The real services: Kubernetes, RabbitMQ and Git. One ground carries several stages side by side."""
+    """The real services: Kubernetes, RabbitMQ and Git. One ground carries several stages side by side.
 
-    def __init__(self) -> None:
+    With a ``launcher`` operators start sooner; it is started and stopped with the rest.
+    """
+
+    def __init__(self, launcher: Launcher | None = None) -> None:
+        self.launcher = launcher
         self.control_plane = ControlPlane(manifests=sorted(CRDS.glob("*.yaml")))
         self.broker = RabbitMQ()
         self.git = GitServer()
         self._stack = AsyncExitStack()
 
     async def _enter(self) -> None:
-        await enter_all(self._stack, (self.control_plane, self.broker, self.git))
+        own = () if self.launcher is None else (self.launcher,)
+        await enter_all(self._stack, (*own, self.control_plane, self.broker, self.git))
 
     async def __aenter__(self) -> Self:
         try:
@@ -253,7 +259,8 @@ class Stage:
     async def start_operator(self, **overrides: str) -> Operator:
         """The operator as a child process, ready; ``overrides`` are variables of its environment."""
         number = len(self.operators) + 1
-        operator = Operator(self.environment(**overrides), self.folder / f"operator-{number}.log")
+        log = self.folder / f"operator-{number}.log"
+        operator = Operator(self.environment(**overrides), log, launcher=self.ground.launcher)
         self.operators.append(operator)
         await operator.start()
         await operator.wait_ready()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
+from testbed.launcher import ForkedProcess, Launcher
 from testbed.processes import STOP_GRACE, ChildProcess, ProcessError
 from testbed.waiting import eventually
 
@@ -27,13 +28,22 @@ def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 class Operator:
-    """``devops-reconciler run`` as a child process. It may be killed, stopped and started again with the same log."""
+    """``devops-reconciler run`` as a child process. It may be killed, stopped and started again with the same log.
 
-    def __init__(self, environment: Mapping[str, str], log: Path, *, name: str = "operator") -> None:
+    With a ``launcher`` it starts sooner, unless it is to run another source.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], log: Path, *, name: str = "operator", launcher: Launcher | None = None
+    ) -> None:
         self.environment = dict(environment)
         self.url = f"http://{self.environment['RECONCILER_HTTP_HOST']}:{self.environment['RECONCILER_HTTP_PORT']}"
-        command = [sys.executable, "-m", "devops_reconciler", "run"]
-        self._process = ChildProcess(name, command, log=log, environment=clean_environment(environment), cwd=REPOSITORY)
+        clean = clean_environment(environment)
+        if launcher is not None and launcher.can_start(clean):
+            self._process: ChildProcess = ForkedProcess(launcher, name, log=log, environment=clean)
+        else:
+            command = [sys.executable, "-m", "devops_reconciler", "run"]
+            self._process = ChildProcess(name, command, log=log, environment=clean, cwd=REPOSITORY)
 
     @property
     def alive(self) -> bool:

@@ -13,6 +13,7 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from testbed.launcher import Launcher
 from testbed.stage import Ground
 
 from .kept import Kept
@@ -31,7 +32,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", default=[], help="only what has this in its name; repeatable")
     parser.add_argument("--phase", action="append", default=[], help="only these workloads; repeatable")
-    parser.add_argument("--lanes", type=int, default=3, help="operators side by side")
+    parser.add_argument("--lanes", type=int, default=4, help="operators side by side")
     parser.add_argument("--seed", type=int, default=1, help="of what is done at random")
     parser.add_argument("--minutes", type=float, default=5, help="of a random schedule, besides the rest")
     parser.add_argument("--source", type=Path, help="run the operator from this source folder")
@@ -76,7 +77,7 @@ def how(given: argparse.Namespace, *, full: bool) -> str:
 async def chaos(given: argparse.Namespace) -> bool:
     """Run and report; True when all was survived."""
     full, at, parts = os.environ.get("CHAOS") == "full", given.commit or commit(), given.part or (*PARTS, *BESIDE)
-    kept, ground = Kept(given.kept, at), Ground()
+    kept, ground = Kept(given.kept, at), Ground(Launcher())
     whole = Whole(ground, given, Teller(given.logs), kept, full=full)
     async with asyncio.TaskGroup() as beside, AsyncExitStack() as stack:
         beside.create_task(whole.check_engine(parts))

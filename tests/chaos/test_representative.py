@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
+from testbed.launcher import Launcher
 from testbed.stage import Ground
 
 from .faults import fault_plans, lag_plans, stale_plans
@@ -41,7 +42,7 @@ def representative(reference: Reference) -> Iterator[Plan]:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def lanes() -> AsyncIterator[list[Lane]]:
     """Two operators, each with a world of its own, that take nothing from the tests after these."""
-    async with Ground() as ground, AsyncExitStack() as stack:
+    async with Ground(Launcher()) as ground, AsyncExitStack() as stack:
         made = [Lane(ground, f"t{number}") for number in range(2)]
         await asyncio.gather(*(stack.enter_async_context(lane) for lane in made))
         yield made

@@ -62,9 +62,9 @@ class Whole:
 
     def _campaign(self, prefix: str, replicas: int = 1) -> Campaign:
         given = self._given
-        choice = Choice(
-            given.lanes, replicas, self._only, tuple(given.phase), self._variables, self._kept, self._references
-        )
+        # Pairs need more of the machine, and answer for themselves in terms of a few seconds.
+        lanes = max(1, given.lanes - replicas + 1)
+        choice = Choice(lanes, replicas, self._only, tuple(given.phase), self._variables, self._kept, self._references)
         return Campaign(self._ground, choice, self._teller.outcome, prefix)
 
     async def _sweep(self) -> None:

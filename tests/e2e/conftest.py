@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from testbed.stage import Stage
+from testbed.launcher import Launcher
+from testbed.stage import Ground, Stage
 from testbed.stage_cluster import KINDS, Cluster, told
 from testbed.stage_operator import Operator
 
@@ -31,7 +32,7 @@ HERE = Path(__file__).parent
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stage() -> AsyncIterator[Stage]:
     """Everything around the operator."""
-    async with Stage() as stage:
+    async with Ground(Launcher()) as ground, Stage(ground=ground) as stage:
         yield stage
 
 
