@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..engine.conditions import SUSPENDED
 from ..kinds import KINDS
+from ..kinds.reconcile import pause_of
 from ..resources.child import REQUESTED_ANNOTATION
 from ..services.kubernetes import DEPLOYMENT_RECORD
 from ..services.kubernetes_kinds import Kind
@@ -36,6 +38,8 @@ def has_work(obj: dict[str, Any], now: datetime) -> bool:
 def is_at_work(obj: dict[str, Any]) -> bool:
     """Whether something is under way: a deletion, a new spec, a look that was asked for, a deployment, news to send."""
     metadata, status = obj["metadata"], obj.get("status") or {}
+    if _rests(obj):
+        return False
     if metadata.get("deletionTimestamp") or status.get("observedGeneration") != metadata.get("generation"):
         return True
     requested = (metadata.get("annotations") or {}).get(REQUESTED_ANNOTATION)
@@ -45,6 +49,19 @@ def is_at_work(obj: dict[str, Any]) -> bool:
     if obj.get("kind") != DEPLOYMENT_RECORD.kind:
         return conditions.get("Ready") != "True"
     return conditions.get("Finished") != "True" or bool((status.get("heartbeat") or {}).get("outbox"))
+
+
+def _rests(obj: dict[str, Any]) -> bool:
+    """Whether it is paused, and says so of what it is now. Its observedGeneration stays behind: nothing was applied."""
+    metadata, spec, pause = obj["metadata"], obj.get("spec") or {}, pause_of(obj)
+    if metadata.get("deletionTimestamp"):
+        paused = pause == "all"
+    else:
+        paused = bool(spec.get("suspend")) or spec.get("managementPolicies") == [] or pause in ("true", "all")
+    said = (c for c in (obj.get("status") or {}).get("conditions") or () if c["type"] == SUSPENDED)
+    return paused and any(
+        c.get("status") == "True" and c.get("observedGeneration") == metadata.get("generation") for c in said
+    )
 
 
 def _conditions(status: dict[str, Any]) -> dict[str, str]:

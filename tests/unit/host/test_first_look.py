@@ -67,6 +67,34 @@ def test_a_deletion_is_work(kind: str) -> None:
     assert has_work(it, NOW)
 
 
+def _paused(*, seen: int = 2, deleted: bool = False, pause: str = "", **spec: Any) -> Object:
+    """Of generation 2, of which only the pause was taken note of."""
+    said = {"type": "Suspended", "status": "True", "observedGeneration": seen}
+    it = obj("RegistrySettings", [{"type": "Ready", "status": "Unknown"}, said]) | {"spec": spec}
+    it["metadata"] |= {"generation": 2, "annotations": {"freeleaps.com/paused": pause} if pause else {}}
+    if deleted:
+        it["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return it
+
+
+@pytest.mark.parametrize(
+    ("it", "work"),
+    [
+        (_paused(suspend=True), False),
+        (_paused(managementPolicies=[]), False),
+        (_paused(pause="true"), False),
+        (_paused(pause="all", deleted=True), False),
+        (_paused(suspend=True, seen=1), True),
+        (_paused(), True),
+        (_paused(pause="true", deleted=True), True),
+        (_paused(suspend=True, deleted=True), True),
+    ],
+    ids=["spec", "policies", "annotation", "deletion", "pause not seen", "resumed", "deleted", "deleted in a pause"],
+)
+def test_what_is_paused_and_says_so_has_no_work(it: Object, work: bool) -> None:
+    assert has_work(it, NOW) is work
+
+
 def test_deployments_are_looked_at_before_all_else() -> None:
     assert FIRST_LOOK[0] == DEPLOYMENT_RECORD
     assert {kind.kind for kind in FIRST_LOOK} == set(KINDS)
