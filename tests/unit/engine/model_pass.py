@@ -160,9 +160,8 @@ def aged(applied: str, now: datetime) -> str:
         if "absent_since" in entry:
             entry["absent_since"] = _shifted(entry["absent_since"], now)
         if "doubted_at" in entry:
+            # However long ago: that it was made more than once counts as long as it is there.
             entry["doubted_at"] = _shifted(entry["doubted_at"], now)
-            if entry["doubted_at"] == (START - TICK * OLDEST).isoformat():
-                del entry["doubted_at"]  # in no doubt any more
         if "intent" in entry:
             entry["intent"] = {**entry["intent"], "at": _shifted(entry["intent"]["at"], now)}
     return json.dumps(entries, sort_keys=True)
