@@ -12,8 +12,10 @@ of JSON, the answers are two lines: the pid, and later the exit code as :mod:`su
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
+import runpy
 import selectors
 import signal
 import socket
@@ -29,7 +31,9 @@ from typing import Any
 
 from testbed.processes import ChildProcess, ProcessError, Processes, Started
 
-REPOSITORY = Path(__file__).parent.parent
+PROGRAM = "devops_reconciler"
+PRELOADED = f"{PROGRAM}.cli.run"
+"""All that an operator needs."""
 START_DEADLINE = timedelta(seconds=60)
 _ENDED = b"\n"
 
@@ -103,7 +107,7 @@ class Launcher(Processes):
         command = [sys.executable, "-m", "testbed.launcher", str(self._socket)]
         log = self._run.path / "launcher.log"
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        process = ChildProcess("launcher", command, log=log, environment=environment, cwd=REPOSITORY)
+        process = ChildProcess("launcher", command, log=log, environment=environment, cwd=Path(__file__).parent.parent)
         self._processes["launcher"] = process
         process.start()
         process.wait_until_ready(self._socket.exists)
@@ -129,12 +133,12 @@ class Launcher(Processes):
 class ForkedProcess(ChildProcess):
     """`devops-reconciler run` by a launcher. The environment is the whole environment."""
 
-    def __init__(self, launcher: Launcher, name: str, *, log: Path, environment: Mapping[str, str]) -> None:
-        super().__init__(name, ["run"], log=log, environment=environment, cwd=REPOSITORY)
-        self._launcher = launcher
+    def __init__(self, launcher: Launcher, name: str, *, log: Path, environment: Mapping[str, str], cwd: Path) -> None:
+        super().__init__(name, ["run"], log=log, environment=environment, cwd=cwd)
+        self._launcher, self._folder = launcher, cwd
 
     def _spawn(self) -> Started:
-        return self._launcher.start_process(self._command, self._environment, REPOSITORY, self.log)
+        return self._launcher.start_process(self._command, self._environment, self._folder, self.log)
 
 
 class _Server:
@@ -212,12 +216,10 @@ def _become(request: dict[str, Any]) -> None:
 
 def main() -> None:
     """Imports the product and serves; each child leaves through here as the command it was asked to be."""
-    import devops_reconciler.cli.run  # noqa: F401 - imported here, once for all
-    from devops_reconciler.cli import main as command
-
+    importlib.import_module(PRELOADED)
     gc.freeze()
     _become(_Server(sys.argv[1]).serve())
-    command()
+    runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

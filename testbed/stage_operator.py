@@ -40,7 +40,7 @@ class Operator:
         self.url = f"http://{self.environment['RECONCILER_HTTP_HOST']}:{self.environment['RECONCILER_HTTP_PORT']}"
         clean = clean_environment(environment)
         if launcher is not None and launcher.can_start(clean):
-            self._process: ChildProcess = ForkedProcess(launcher, name, log=log, environment=clean)
+            self._process: ChildProcess = ForkedProcess(launcher, name, log=log, environment=clean, cwd=REPOSITORY)
         else:
             command = [sys.executable, "-m", "devops_reconciler", "run"]
             self._process = ChildProcess(name, command, log=log, environment=clean, cwd=REPOSITORY)
@@ -48,6 +48,10 @@ class Operator:
     @property
     def alive(self) -> bool:
         return self._process.alive
+
+    @property
+    def process(self) -> ChildProcess:
+        return self._process
 
     @property
     def pid(self) -> int:

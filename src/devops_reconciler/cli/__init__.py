@@ -10,10 +10,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from ..api.crd import crds_yaml
-from ..api.durations import parse_duration
 from ..api.errors import ReconcilerError
-from ..runtime.metrics_reference import metrics_markdown
 from ..runtime.settings import ConfigurationError, load
 from ..runtime.settings_reference import check_report, reference_markdown, show
 
@@ -73,6 +70,8 @@ def run() -> None:
 @app.command()
 def crds() -> None:
     """Print the custom resource definitions as YAML, for kubectl apply."""
+    from ..api.crd import crds_yaml
+
     _print(crds_yaml())
 
 
@@ -107,6 +106,8 @@ def config_reference() -> None:
 @config.command("metrics")
 def config_metrics() -> None:
     """Print the reference of all metrics as Markdown."""
+    from ..runtime.metrics_reference import metrics_markdown
+
     _print(metrics_markdown())
 
 
@@ -271,6 +272,7 @@ def drain(
     timeout: Annotated[str, typer.Option(help="How long --delete may take, for example 30m.")] = "15m",
 ) -> None:
     """Take the operator off this cluster: no finalizer stays; what runs outside keeps running, unless --delete."""
+    from ..api.durations import parse_duration
     from .drain import drain as take_off
 
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.launcher import REPOSITORY, Forked, Launcher
+from testbed.launcher import Forked, Launcher
 from testbed.processes import ProcessError
 from testbed.stage_operator import Operator
 from testbed.warden import runs
@@ -102,7 +102,3 @@ def test_what_it_started_outlives_it_and_is_then_not_known_to_have_ended(tmp_pat
             _start(launcher, tmp_path / "log", "crds")
     finally:
         os.kill(process.pid, signal.SIGKILL)
-
-
-def test_it_takes_the_repository_as_its_folder() -> None:
-    assert (REPOSITORY / "pyproject.toml").exists()
