@@ -69,6 +69,7 @@ class ApiProxy:
         application.router.add_route("*", "/{path:.*}", self._pass)
         self._server = Server(application, self.controls)
         self._session: aiohttp.ClientSession | None = None
+        self._streams: set[aiohttp.ClientResponse] = set()
 
     @property
     def url(self) -> str:
@@ -85,6 +86,9 @@ class ApiProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.thaw()
+        # Those of a client that was killed would wait for news for ever.
+        for stream in self._streams:
+            stream.close()
         await self._server.stop()
         if self._session is not None:
             await self._session.close()
@@ -157,18 +161,27 @@ class ApiProxy:
             back = {name: reply.headers[name] for name in PASSED_BACK if name in reply.headers}
             response = web.StreamResponse(status=reply.status, headers=back)
             await response.prepare(request)
-            plural = plural_of(request.path)
-            async for chunk in reply.content.iter_any():
-                disturbed = self._disturbed.get(plural)
-                if disturbed is not None:
-                    self.stale += 1
-                    await disturbed.over.wait()
-                    if disturbed.kind == "lost":
-                        cut(request)
-                        return response
-                await response.write(chunk)
-            await response.write_eof()
-            return response
+            self._streams.add(reply)
+            try:
+                return await self._copy(reply, request, response)
+            finally:
+                self._streams.discard(reply)
+
+    async def _copy(
+        self, reply: aiohttp.ClientResponse, request: web.Request, response: web.StreamResponse
+    ) -> web.StreamResponse:
+        plural = plural_of(request.path)
+        async for chunk in reply.content.iter_any():
+            disturbed = self._disturbed.get(plural)
+            if disturbed is not None:
+                self.stale += 1
+                await disturbed.over.wait()
+                if disturbed.kind == "lost":
+                    cut(request)
+                    return response
+            await response.write(chunk)
+        await response.write_eof()
+        return response
 
 
 def template_of(path: str) -> str:
