@@ -13,7 +13,7 @@ from .lane import Lane
 from .project import Project
 from .trial import Trial
 
-HEALTH_LAGS = (0.0, 0.3, 0.8, 1.5, 3.0, 6.0)
+HEALTH_LAGS = (0.0, 0.3, 0.8, 1.5, 3.0, 12.0)
 PROMPT = {"BUILD_TIMEOUT": "6s", "SYNC_TIMEOUT": "6s", "REACHABLE_TIMEOUT": "4s"}
 
 
