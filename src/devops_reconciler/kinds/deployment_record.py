@@ -193,6 +193,7 @@ class DeploymentReconciliation(DeploymentEnd):
 
     async def _without_inputs(self, outcome: Outcome) -> Verdict:
         """What a deployment needs could not be read: its steps stay as they are."""
+        self._bear(outcome)
         failure = outcome.failure
         if failure is not None:
             return await self.end(failure.reason, say(failure), outcome)
@@ -201,9 +202,12 @@ class DeploymentReconciliation(DeploymentEnd):
         await self.save()
         return Verdict(after=self.next_look(outcome), results=outcome.results, transitions=self.conditions.transitions)
 
+    def _bear(self, outcome: Outcome) -> None:
+        bear(outcome, self.conditions, self.now, min(ASK_AGAIN, self.world.settings.retry_external_delay))
+
     async def _progress(self, outcome: Outcome) -> Verdict:
         """The steps' outcome as status, conditions and heartbeats."""
-        bear(outcome, self.conditions, self.now, min(ASK_AGAIN, self.world.settings.retry_external_delay))
+        self._bear(outcome)
         before, percent_before = self.status.steps, self.status.percent
         self.date_retries(outcome)
         after = step_statuses(outcome, self.ledger, before, self.now)

@@ -58,3 +58,24 @@ async def test_a_missing_permission_ends_the_deployment_at_once() -> None:
 
     assert life.reason("one") == "True/CredentialsInvalid"
     assert life.out.clock.now() - before < PATIENCE
+
+
+async def test_a_refusal_while_the_inputs_are_read_ends_no_deployment_either() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one")
+    refused = CredentialsError("kubernetes: get jenkinssettings: 401", status=401)
+    life.out.line.fail("kubernetes.get JenkinsSettings", refused)
+
+    verdict = await life.turn("one")
+
+    said = life.condition("one", "VendorDegraded")
+    assert said is not None
+    assert (said["reason"], said["message"]) == ("CredentialsInvalid", "inputs: kubernetes: get jenkinssettings: 401")
+    assert verdict.after is not None
+
+    await life.live("one")
+
+    assert life.reason("one") == "True/Succeeded"
+    assert len(life.out.jenkins.triggers) == 1
