@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,12 @@ def name(request: pytest.FixtureRequest) -> str:
     return f"{words[:14].strip('-')}-{secrets.token_hex(3)}"
 
 
-@pytest.fixture
-def play(stage: Stage, operator: Operator, name: str) -> Iterator[Play]:
-    """The words of the tests, for a project of this test's own."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def play(stage: Stage, operator: Operator, name: str) -> AsyncIterator[Play]:
+    """The words of the tests, for a project of this test's own. What is left of it is looked at no more."""
     play = Play(stage, operator, name)
     yield play
+    await play.rest()
     for standin in (stage.jenkins, stage.argocd, stage.hub, stage.hub.registry, stage.godaddy):
         standin.controls.clear()
 

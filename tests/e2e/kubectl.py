@@ -15,8 +15,8 @@ from .play import Play
 GOLDEN = Path(__file__).parent / "golden"
 """What kubectl shows, a file an outcome. ``GOLDEN=write`` writes them anew: then read the difference."""
 CHANGING = (
+    (r"\bshop-[a-z0-9]{8,10}-[a-z0-9]{5}\b", "shop-<pod>"),
     (r"\bshop-[0-9a-f]{10}\b", "shop-1"),
-    (r"\bshop-[0-9a-f]{8,10}-[a-z0-9]{5}\b", "shop-<pod>"),
     (r"sha256:[0-9a-f]{64}", "sha256:…"),
     (r"\b[0-9a-f]{40}\b", "<commit>"),
     (r"\b[0-9a-f]{12}\b", "<short commit>"),

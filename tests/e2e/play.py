@@ -10,7 +10,7 @@ from typing import Any
 
 from standins.controls import Call
 from standins.jenkins_model import StoredBuild
-from testbed.kube_api import Object
+from testbed.kube_api import KubeApiError, Object
 from testbed.outside import Outside, Visit
 from testbed.sample import SampleProject
 from testbed.stage import ZONE, Stage
@@ -133,6 +133,14 @@ class Play:
         """A merge patch of the project's spec."""
         path = f"/apis/freeleaps.com/v1alpha1/namespaces/{NAMESPACE}/{PROJECTS}/{self.project}"
         return await self.stage.kube.patch(path, {"spec": dict(spec)})
+
+    async def rest(self) -> None:
+        """Suspends the project, if it is there."""
+        try:
+            await self.change({"suspend": True})
+        except KubeApiError as error:
+            if error.status != 404:
+                raise
 
     async def delete(self) -> None:
         """Deletes the project and waits until it is gone."""
