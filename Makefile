@@ -36,12 +36,13 @@ test-apiserver: setup-tests
 test-e2e: setup
 	@$(PYTEST) tests/e2e
 
-# What runs against real services: Kubernetes, RabbitMQ, Git, a registry, Argo CD. Its first build takes long. The
-# contract of syncs is for the stand-in still: its failures are ordered by annotations that no other Argo CD knows.
-REAL_CONTRACT := argocd_applications argocd_auth argocd_projects argocd_stream git git_access git_processes registry \
-	resources_argo
+# What runs against real services: Kubernetes, Git, a registry, Argo CD. Its first build takes long. The rest of
+# tests/apiserver meets the real Kubernetes and RabbitMQ in `make test`.
+REAL_CONTRACT := argocd_applications argocd_auth argocd_projects argocd_stream argocd_sync git git_access \
+	git_processes registry resources_argo
 test-real: setup-real
-	@$(PYTEST) --real tests/apiserver $(REAL_CONTRACT:%=tests/contract/test_%.py) tests/real
+	@$(SIDE_BY_SIDE) --real tests/real tests/apiserver/test_kubernetes_client.py \
+		$(REAL_CONTRACT:%=tests/contract/test_%.py)
 
 # CHAOS=full for all failures at each call; CHAOS_ARGS="--help" for the rest.
 chaos: setup

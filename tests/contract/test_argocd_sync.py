@@ -18,6 +18,17 @@ from devops_reconciler.services.argocd import ArgoCD
 from devops_reconciler.services.argocd_view import ApplicationView, failing_resources
 from testbed.argocd import RealArgoCD
 
+from .argocd_orders import (
+    REFUSAL,
+    close_window,
+    deployment,
+    keep_busy,
+    never_ready,
+    open_window,
+    refused,
+    release,
+    stick_deletion,
+)
 from .argocd_target import DIGEST, IMAGE, OTHER_DIGEST, QUICK, Source, Target, pin, settled, source, target, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -99,34 +110,36 @@ async def test_the_infos_of_an_operation_stay_when_it_is_over(argocd: Target) ->
     assert (await settled(client)).operation_infos == {"deployment": "uid-1"}
 
 
-async def test_a_second_sync_while_one_runs_is_a_reason_to_wait(argocd: Target) -> None:
+async def test_a_second_sync_while_one_runs_is_a_reason_to_wait(argocd: Target, repository: Source) -> None:
     client = argocd.client()
     await make(argocd, client)
-    argocd.standin.hold_operation("shop")
-    await client.sync("shop", "shop")
+    await keep_busy(argocd, client, repository.sample)
     with pytest.raises(Waiting, match="another operation is already in progress"):
         await client.sync("shop", "shop")
-    argocd.standin.release("shop")
+    await release(argocd, client)
+    await until(client, lambda view: not view.operation_running)
+    assert await client.sync("shop", "shop") is not None
     await settled(client)
 
 
 async def test_a_closed_sync_window_is_a_reason_to_wait_and_no_lack_of_rights(argocd: Target) -> None:
     client = argocd.client()
     await make(argocd, client)
-    argocd.standin.close_window("shop")
+    await close_window(argocd)
     with pytest.raises(Waiting, match="blocked by sync window"):
         await client.sync("shop", "shop")
-    argocd.standin.open_window("shop")
+    await open_window(argocd)
     assert await client.sync("shop", "shop") is not None
 
 
 async def test_a_sync_of_what_is_being_deleted_is_a_reason_to_wait(argocd: Target) -> None:
     client = argocd.client()
     await make(argocd, client)
-    argocd.standin.stick_deletion("shop")
+    await stick_deletion(argocd)
     await client.delete_application("shop", "shop")
     with pytest.raises(Waiting, match="application is deleting"):
         await client.sync("shop", "shop")
+    await release(argocd, client)
 
 
 async def test_with_automated_sync_only_the_target_revision_may_be_synced(argocd: Target) -> None:
@@ -246,15 +259,14 @@ async def test_an_operation_that_has_not_begun_cannot_be_terminated(argocd: Targ
 
 
 async def test_a_failed_sync_names_the_object_and_the_cause(argocd: Target, repository: Source) -> None:
-    broken = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bad, annotations: {standin/sync-fails: immutable}}\n"
-    await repository.sample.commit("Break it", {"broken/bad.yaml": broken}, branch="broken")
+    await repository.sample.commit("Break it", {"broken/bad.yaml": refused()}, branch="broken")
     client = argocd.client()
     await make(argocd, client, path="broken", targetRevision="broken", directory={"recurse": True})
     await client.sync("shop", "shop")
     view = await until(client, lambda view: view.operation_phase == "Failed")
     assert not view.operation_running
-    assert "one or more objects failed to apply" in view.operation_message
-    assert "ConfigMap shop/bad: immutable" in view.operation_message
+    assert f"one or more objects failed to apply, reason: {REFUSAL}" in view.operation_message
+    assert f"Deployment shop/bad: {REFUSAL}" in view.operation_message
     assert view.health == "Missing"
 
 
@@ -282,9 +294,8 @@ async def test_retries_are_part_of_the_running_operation(slow: Target, clock: Fa
 
 
 async def test_what_is_degraded_is_named_with_its_pod(argocd: Target, repository: Source) -> None:
-    crash = "apiVersion: apps/v1\nkind: Deployment\n"
-    crash += "metadata: {name: shop, annotations: {standin/degraded: ImagePullBackOff}}\n"
-    await repository.sample.commit("Crash", {"crash/deployment.yaml": crash}, branch="crash")
+    crash = {"crash/deployment.yaml": never_ready("ImagePullBackOff")}
+    await repository.sample.commit("Crash", crash, branch="crash")
     client = argocd.client()
     await make(argocd, client, path="crash", targetRevision="crash")
     await client.sync("shop", "shop")
@@ -333,9 +344,7 @@ async def test_pruning_removes_what_git_no_longer_has(argocd: Target, repository
 
 
 async def test_helm_takes_its_image_from_parameters(argocd: Target, repository: Source) -> None:
-    template = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: '{{ .Release.Name }}'}\nspec:\n  template:\n"
-    image = "{{ .Values.image.repository }}@{{ .Values.image.digest }}"
-    template += f"    spec:\n      containers: [{{name: shop, image: '{image}'}}]\n"
+    template = deployment("'{{ .Release.Name }}'", "{{ .Values.image.repository }}@{{ .Values.image.digest }}")
     files: dict[str, str | None] = {"chart/Chart.yaml": "name: shop\nversion: 1.0.0\n"}
     files |= {"chart/values.yaml": "image: {repository: x, digest: y}\n", "chart/templates/deployment.yaml": template}
     await repository.sample.commit("Chart", files, branch="chart")

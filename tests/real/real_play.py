@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from testbed.argocd_settings import NAMESPACE as ARGOCD
 from testbed.stage_operator import Operator
 from testbed.stage_real import GROUP, RealStage
 from testbed.waiting import eventually
+from tests.e2e.kubectl import expect, shown
 from tests.e2e.play import Play, Trigger, reason_of
 
 SYNC_TIMEOUT = timedelta(seconds=60)
@@ -46,11 +48,13 @@ class RealPlay(Play):
         ]
 
     async def fails(self, trigger: Trigger, reason: str) -> str:
-        """Waits for the end, which is this failure; what it says."""
+        """Waits for the end, which is this failure, and reads as it is kept in tests/e2e/golden; what it says."""
         last = (await trigger.terminal(DEADLINE)).payload
         assert (last["result"], last["reason"]) == ("Failed", reason), last
         record = await self.record(last["deployment"])
         assert (reason_of(record, "Ready"), reason_of(record, "Stalled")) == (reason, reason)
+        outcome = re.sub(r"(?=[A-Z])", "-", reason).lower()
+        expect(f"deployment{outcome}", await shown(self, "dr", last["deployment"]))
         return str(last["message"])
 
     async def succeeds(self, trigger: Trigger) -> Json:
