@@ -23,6 +23,8 @@ from .sweep import names, sweep
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TURNS = itertools.count()
 RARE = 12
+LANES = 3
+"""Previews wait for their end most of the time."""
 
 
 def representative(reference: Reference) -> Iterator[Plan]:
@@ -41,9 +43,9 @@ def representative(reference: Reference) -> Iterator[Plan]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def lanes() -> AsyncIterator[list[Lane]]:
-    """Two operators, each with a world of its own, that take nothing from the tests after these."""
+    """Some operators, each with a world of its own, that take nothing from the tests after these."""
     async with Ground(Launcher()) as ground, AsyncExitStack() as stack:
-        made = [Lane(ground, f"t{number}") for number in range(2)]
+        made = [Lane(ground, f"t{number}") for number in range(LANES)]
         await asyncio.gather(*(stack.enter_async_context(lane) for lane in made))
         yield made
 

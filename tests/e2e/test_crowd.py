@@ -16,7 +16,6 @@ import pytest
 
 from standins.controls import Call
 from testbed.stage import ZONE, Stage
-from testbed.stage_cluster import NAMESPACE
 from testbed.stage_pace import Pace
 from testbed.triggers import initialize
 
@@ -33,29 +32,32 @@ def _writes(calls: list[Call]) -> list[Call]:
 @pytest.mark.timeout(420)
 # On the loop of the shared stage: its services would stand still on a loop of this test alone.
 @pytest.mark.asyncio(loop_scope="session")
-async def test_fifty_projects_at_once_are_all_ready_within_every_budget_with_one_write_for_each_thing() -> None:
-    async with Stage(replace(Pace(), godaddy_per_minute=GODADDY_PER_MINUTE)) as stage:
+async def test_fifty_projects_at_once_are_all_ready_within_every_budget_with_one_write_for_each_thing(
+    stage: Stage,
+) -> None:
+    pace = replace(Pace(), godaddy_per_minute=GODADDY_PER_MINUTE)
+    async with Stage(pace, ground=stage.ground, lane="crowd") as lane:
         # The intervals of the defaults: fifty projects that are compared every 15 s are another test.
-        await stage.start_operator(POLL_INTERVAL="300s")
-        samples = [await stage.sample(name) for name in PROJECTS]
+        await lane.start_operator(POLL_INTERVAL="300s")
+        samples = [await lane.sample(name) for name in PROJECTS]
         specs = [
             {"git": {"url": sample.url}, "ingress": {"host": f"{name}.{ZONE}"}}
             for name, sample in zip(PROJECTS, samples, strict=True)
         ]
 
         messages = (initialize(name, spec) for name, spec in zip(PROJECTS, specs, strict=True))
-        await asyncio.gather(*(stage.publish(message) for message in messages))
+        await asyncio.gather(*(lane.publish(message) for message in messages))
 
         async with asyncio.timeout(DEADLINE.total_seconds()):
             for name in PROJECTS:
-                await stage.kube.wait_condition("devopsprojects", NAMESPACE, name, "Ready", deadline=DEADLINE)
-        assert stage.godaddy.over_budget == []
-        things = await stage.inventory()
+                await lane.kube.wait_condition("devopsprojects", lane.namespace, name, "Ready", deadline=DEADLINE)
+        assert lane.godaddy.over_budget == []
+        things = await lane.inventory()
         for service, standin in (
-            ("jenkins", stage.jenkins),
-            ("argocd", stage.argocd),
-            ("dockerhub", stage.hub),
-            ("godaddy", stage.godaddy),
+            ("jenkins", lane.jenkins),
+            ("argocd", lane.argocd),
+            ("dockerhub", lane.hub),
+            ("godaddy", lane.godaddy),
         ):
             writes = _writes(standin.controls.calls)
             again = Counter((call.method, call.path, call.query, call.body) for call in writes)
