@@ -92,7 +92,7 @@ async def release(argocd: Target, client: ArgoCD) -> None:
         return
     await client.terminate_operation("shop", "shop")
     if await client.application("shop", "shop") is not None:
-        await _patch(argocd, "applications", {"metadata": {"finalizers": [FINALIZER]}})
+        await _patch(argocd, "applications", {"metadata": {"finalizers": None}})
 
 
 async def close_window(argocd: Target) -> None:
