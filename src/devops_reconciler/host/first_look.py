@@ -9,7 +9,7 @@ from typing import Any
 
 from ..engine.conditions import SUSPENDED
 from ..kinds import KINDS
-from ..kinds.reconcile import pause_of
+from ..kinds.reconcile import is_paused, pause_of
 from ..resources.child import REQUESTED_ANNOTATION
 from ..services.kubernetes import DEPLOYMENT_RECORD
 from ..services.kubernetes_kinds import Kind
@@ -53,11 +53,8 @@ def is_at_work(obj: dict[str, Any]) -> bool:
 
 def _rests(obj: dict[str, Any]) -> bool:
     """Whether it is paused, and says so of what it is now. Its observedGeneration stays behind: nothing was applied."""
-    metadata, spec, pause = obj["metadata"], obj.get("spec") or {}, pause_of(obj)
-    if metadata.get("deletionTimestamp"):
-        paused = pause == "all"
-    else:
-        paused = bool(spec.get("suspend")) or spec.get("managementPolicies") == [] or pause in ("true", "all")
+    metadata = obj["metadata"]
+    paused = pause_of(obj) == "all" if metadata.get("deletionTimestamp") else is_paused(obj)
     said = (c for c in (obj.get("status") or {}).get("conditions") or () if c["type"] == SUSPENDED)
     return paused and any(
         c.get("status") == "True" and c.get("observedGeneration") == metadata.get("generation") for c in said

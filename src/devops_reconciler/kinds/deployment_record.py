@@ -147,7 +147,7 @@ class DeploymentReconciliation(DeploymentEnd):
 
     def _check_parts(self, project: dict[str, Any], spec: DevOpsProjectSpec) -> None:
         """A push to a repository that is not set up would make a public one; so set-up comes before the first write."""
-        if is_paused(project, spec):
+        if is_paused(project):
             raise Waiting("the project is suspended", after=self.world.settings.poll_interval, reason=Reason.PAUSED)
         if spec.mode is Mode.PLAN:
             text = "the project's mode is Plan: nothing is deployed until it is Apply"

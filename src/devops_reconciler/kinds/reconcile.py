@@ -107,7 +107,7 @@ class Reconciliation(Generic[S, T]):
             subject = self.subject()
         except ReconcilerError as error:
             return await self.conclude(Plan(()), Outcome(results=[failed_step("spec", error)]))
-        if self.is_paused(subject):
+        if is_paused(self.obj):
             return await self.pause()
         self.conditions.flag(SUSPENDED, None)
         if getattr(subject.spec, "mode", Mode.APPLY) is Mode.PLAN:
@@ -129,9 +129,6 @@ class Reconciliation(Generic[S, T]):
     def paused(self) -> str | None:
         """The annotation that pauses: `true`, or `all` for the deletion as well."""
         return pause_of(self.obj)
-
-    def is_paused(self, subject: Subject[S, T]) -> bool:
-        return is_paused(self.obj, subject.spec)
 
     async def pause(self) -> Verdict:
         """Nothing is written outside; what was Ready stays so."""
@@ -312,10 +309,10 @@ def pause_of(obj: Mapping[str, Any]) -> str | None:
     return (obj["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION)
 
 
-def is_paused(obj: Mapping[str, Any], spec: Any) -> bool:
+def is_paused(obj: Mapping[str, Any]) -> bool:
     """By `spec.suspend`, by an empty list of management policies, or by the annotation."""
-    policies = getattr(spec, "management_policies", None)
-    return bool(getattr(spec, "suspend", False)) or policies == [] or pause_of(obj) in ("true", "all")
+    spec = obj.get("spec") or {}
+    return bool(spec.get("suspend")) or spec.get("managementPolicies") == [] or pause_of(obj) in ("true", "all")
 
 
 def is_retired(entry: Entry) -> bool:
