@@ -25,16 +25,14 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from testbed.processes import ChildProcess, ProcessError, Processes, Started
+from testbed.processes import START_DEADLINE, ChildProcess, ProcessError, Processes, Started
 
 PROGRAM = "devops_reconciler"
 PRELOADED = f"{PROGRAM}.cli.run"
 """All that an operator needs."""
-START_DEADLINE = timedelta(seconds=60)
 _ENDED = b"\n"
 
 
@@ -135,10 +133,10 @@ class ForkedProcess(ChildProcess):
 
     def __init__(self, launcher: Launcher, name: str, *, log: Path, environment: Mapping[str, str], cwd: Path) -> None:
         super().__init__(name, ["run"], log=log, environment=environment, cwd=cwd)
-        self._launcher, self._folder = launcher, cwd
+        self._launcher = launcher
 
     def _spawn(self) -> Started:
-        return self._launcher.start_process(self._command, self._environment, self._folder, self.log)
+        return self._launcher.start_process(self._command, self._environment, self._cwd or Path.cwd(), self.log)
 
 
 class _Server:

@@ -50,10 +50,6 @@ class Operator:
         return self._process.alive
 
     @property
-    def process(self) -> ChildProcess:
-        return self._process
-
-    @property
     def pid(self) -> int:
         """Its process id; raises ProcessError when it does not run."""
         return self._process.pid
