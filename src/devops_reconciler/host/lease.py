@@ -47,13 +47,14 @@ class Term:
 
     wake: asyncio.Event
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: bool = False
+    at_work: bool = False
+    """Whether somebody has it: a term that is over before anybody took it waits for nobody."""
     lost: bool = False
     """It ran out, or another took it: what is still at work stands before a closed fence."""
 
     def end(self) -> None:
         """Nothing is at work any more."""
-        self.ended = True
+        self.at_work = False
         self.wake.set()
 
 
@@ -85,7 +86,7 @@ class Lease:
         self._problem: str | None = "not looked at yet"
         self._began = asyncio.Event()
         self._wake = asyncio.Event()
-        self._last = Term(self._wake, ended=True)
+        self._last = Term(self._wake)
         self._free = asyncio.Event()
 
     # What others ask
@@ -96,10 +97,11 @@ class Lease:
         return self._term is not None and self._fence.is_open
 
     async def next_term(self) -> Term:
-        """The term that runs, else the next one."""
+        """The term that runs, else the next one. It is at work from now on, until it is said to have ended."""
         while self._term is None or self._term.over.is_set():
             self._began.clear()
             await self._began.wait()
+        self._term.at_work = True
         return self._term
 
     async def resign(self) -> None:
@@ -161,7 +163,7 @@ class Lease:
             await self._not_ours(record)
         if self._term is None and (record is None or record.holder != self.me.identity):
             self._free.set()  # also where the answer to our release was lost
-        if self._term is None and not self._last.ended:
+        if self._term is None and self._last.at_work:
             return  # what was at work when the Lease was lost must end before the fence may open again
         move = decide(record, self.me, self._silent(), self._place.duration)
         if record is None:
@@ -201,7 +203,7 @@ class Lease:
         """Ours: renew it, or release it when the work has ended."""
         term = self._term
         if self._resigned or move is Move.HAND_OVER:
-            if term is None or term.ended:
+            if term is None or not term.at_work:
                 await self._release(record)
                 return
             if not term.over.is_set():
@@ -215,7 +217,7 @@ class Lease:
         """It was renewed by a request that was sent at `since`."""
         self._fence.open_until(since + self._place.duration.total_seconds() * (1 - MARGIN))
         if self._term is None:
-            self._term, self._last = Term(self._wake), Term(self._wake, ended=True)
+            self._term, self._last = Term(self._wake), Term(self._wake)
             self._asked = False
             self._began.set()
 

@@ -27,7 +27,9 @@ class Terms:
         self._given: asyncio.Queue[Term] = asyncio.Queue()
 
     async def next_term(self) -> Term:
-        return await self._given.get()
+        term = await self._given.get()
+        term.at_work = True
+        return term
 
     def give(self) -> Term:
         term = Term(asyncio.Event())
@@ -98,9 +100,9 @@ async def test_a_term_begins_with_all_and_is_ended_when_nothing_is_at_work(desk:
     desk.work.busy.clear()
     term.over.set()
     await turns()
-    assert not term.ended
+    assert term.at_work
     desk.work.busy.set()
-    await until(lambda: term.ended)
+    await until(lambda: not term.at_work)
     assert desk.work.told[1:] == ["stand down within 20 s"]
     assert desk.running == 0
     assert term.wake.is_set(), "the Lease learns it at once"
@@ -111,7 +113,7 @@ async def test_each_term_begins_anew(desk: Desk) -> None:
         term = desk.terms.give()
         await until(lambda number=number: desk.work.told.count("take over") == number)  # type: ignore[misc]
         term.over.set()
-        await until(lambda term=term: term.ended)  # type: ignore[misc]
+        await until(lambda term=term: not term.at_work)  # type: ignore[misc]
 
 
 async def test_a_listing_that_fails_is_tried_again(desk: Desk) -> None:
@@ -130,7 +132,7 @@ async def test_a_term_that_is_over_before_it_has_begun_is_ended_too(desk: Desk) 
     term = desk.terms.give()
     await until(lambda: desk.clock.sleepers > 0)
     term.over.set()
-    await until(lambda: term.ended)
+    await until(lambda: not term.at_work)
     assert desk.work.told == ["stand down within 20 s"]
 
 
@@ -138,5 +140,5 @@ async def test_the_end_of_the_process_ends_the_term_in_order(desk: Desk) -> None
     term = desk.terms.give()
     await until(lambda: desk.running == 1)
     desk.task.cancel()
-    await until(lambda: term.ended)
+    await until(lambda: not term.at_work)
     assert desk.running == 0

@@ -321,6 +321,32 @@ async def test_resigning_ends_the_work_first_and_gives_the_lease_to_the_other_at
     assert not new.lease.acts, "it takes it no more"
 
 
+async def test_resigning_before_the_work_has_begun_waits_for_nobody(place: Place) -> None:
+    only = Replica(place.cluster, "only", 1)
+    taking = asyncio.create_task(only.lease.run())
+    await turns()
+    assert only.lease.acts
+    resigning = asyncio.create_task(only.lease.resign())
+    await turns()
+    assert resigning.done()
+    assert place.holder == ""
+    taking.cancel()
+
+
+async def test_a_term_whose_work_began_again_after_a_failure_is_ended_before_the_lease_is_given(place: Place) -> None:
+    old = await place.replica("old")
+    (term,) = old.terms
+    term.end()  # as duties that failed do; their task is started again
+    assert await old.lease.next_term() is term
+    old.idle.clear()
+    new = await place.replica("new")
+    await place.passes(10)
+    assert (place.holder, new.acts) == ("old", False)
+    old.idle.set()
+    await place.passes(5)
+    assert new.acts
+
+
 async def test_resigning_without_the_lease_is_nothing(place: Place) -> None:
     old = await place.replica("old")
     await place.replica("new")
