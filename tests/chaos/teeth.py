@@ -96,7 +96,7 @@ REMOVALS = (
         "resources/argo_sync.py",
         "        if trouble:\n",
         "        if False:\n",
-        "health is shown 12 s late",
+        "health is shown 6 s late",
     ),
     Removal(
         8,

@@ -13,7 +13,8 @@ from .lane import Lane
 from .project import Project
 from .trial import Trial
 
-HEALTH_LAGS = (0.0, 0.3, 0.8, 1.5, 3.0, 12.0)
+HEALTH_LAGS = (0.0, 0.3, 0.8, 1.5, 3.0, 6.0)
+"""The last is long for a machine under load, and well below the time after which an image counts as not used."""
 PROMPT = {"BUILD_TIMEOUT": "6s", "SYNC_TIMEOUT": "6s", "REACHABLE_TIMEOUT": "4s"}
 
 

@@ -95,7 +95,7 @@ class ArgoHealth(ExternalResource):
         trouble = await self._trouble(world, view)
         if trouble:
             return Observation(exists=True, ready=False, message=trouble, after=after, facts={"since": None})
-        if self.image_digest is not None and not any(i.endswith(f"@{self.image_digest}") for i in view.images):
+        if self.image_digest is not None and not self._shows(view):
             return self._without_our_image(view, now, after)
         since = self.since or now
         left = self.stable_for - (now - since)
@@ -116,8 +116,8 @@ class ArgoHealth(ExternalResource):
     async def _trouble(self, world: World, view: ApplicationView) -> str:
         if view.reconciled_at is None or view.reconciled_at < self.synced_at:
             return "Argo CD has not judged it since the sync"
-        if self.image_digest is None and view.reconciled_at == self.synced_at:
-            # Times are whole seconds: without a digest to tell old from new, the same second proves nothing.
+        if view.reconciled_at == self.synced_at and not self._shows(view):
+            # Times are whole seconds: unless our image tells old from new, the same second proves nothing.
             await world.argocd.refresh(self.name, self.project, hard=False)
             return "Argo CD judges it anew"
         if view.operation_running:
@@ -130,6 +130,10 @@ class ArgoHealth(ExternalResource):
         blocking = failing_resources(await world.argocd.resource_tree(self.name, self.project) or {})
         why = "; ".join(blocking) or view.health_message
         return view.health + (f": {why}" if why else "")
+
+    def _shows(self, view: ApplicationView) -> bool:
+        """Whether our image is among those that run. False where the manifests decide: nothing tells it then."""
+        return self.image_digest is not None and any(it.endswith(f"@{self.image_digest}") for it in view.images)
 
     def _unused(self, view: ApplicationView) -> str:
         return (

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from devops_reconciler.api.blocks import SourceKind
+from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.resources.argo_application import ArgoApplication
 from devops_reconciler.resources.argo_release import ArgoRelease
 from devops_reconciler.resources.argo_sync import ArgoHealth, ArgoSync
@@ -17,6 +18,7 @@ URL = "https://git.example.com/shop.git"
 DIGEST = "sha256:" + "a" * 64
 IMAGE = f"acme/shop@{DIGEST}"
 SECOND = timedelta(seconds=1)
+BUSY = ExternalServiceError("argocd: refresh application: no answer within 60 s", service="argocd")
 
 APP = ArgoApplication(
     name="shop",
@@ -155,6 +157,7 @@ async def test_an_application_that_is_healthy_without_our_image_does_not_use_it(
 
 async def test_the_window_begins_with_our_image_not_with_what_ran_before_it() -> None:
     hand, health = await released()
+    hand.out.clock.advance(SECOND)
     hand.out.argocd.judge("shop")
     hand.out.argocd.apps["shop"]["status"]["summary"] = {"images": ["acme/shop:old"]}
     assert await watch(hand, health, 8) == "Running"
@@ -177,6 +180,19 @@ async def test_what_blocks_the_health_is_named() -> None:
     hand.out.argocd.tree = {"nodes": [pod]}
     outcome = await hand.once(health)
     assert "Pod shop/shop-1: ImagePullBackOff" in hand.message(outcome)
+
+
+async def test_a_judgement_of_the_second_of_the_sync_does_not_count_against_our_image() -> None:
+    hand, health = await released()
+    hand.out.argocd.judge("shop")
+    same = changed(health, synced_at=hand.out.clock.now())
+    assert isinstance(same, ArgoHealth)
+    hand.out.argocd.apps["shop"]["status"]["summary"] = {"images": ["acme/shop:old"]}
+    hand.out.line.fail("argocd.refresh", BUSY, times=60)
+    for _ in range(60):
+        assert (await hand.once(same)).failure is None
+        hand.out.clock.advance(SECOND)
+    assert await watch(hand, same, 25) == "Succeeded"
 
 
 async def test_without_a_digest_the_same_second_proves_nothing() -> None:
