@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, cast
 
@@ -112,20 +111,12 @@ class Place:
         return str((found or {"spec": {}})["spec"].get("holderIdentity") or "")
 
 
-@asynccontextmanager
-async def _opened() -> AsyncIterator[Place]:
-    place = Place()
-    try:
-        yield place
-    finally:
-        for replica in place.replicas:
-            await replica.kill()
-
-
 @pytest.fixture
 async def place() -> AsyncIterator[Place]:
-    async with _opened() as opened:
-        yield opened
+    place = Place()
+    yield place
+    for replica in place.replicas:
+        await replica.kill()
 
 
 async def test_the_only_replica_acts_at_once_and_goes_on_acting(place: Place) -> None:
