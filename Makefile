@@ -12,8 +12,8 @@ BENCH_ARGS ?=
 CHAOS_ARGS ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest $(PYTEST_ARGS)
-# Two processes, a file after the other to whichever is free, in this order: what starts servers, which then stay up to
-# the end, comes last. PYTEST_ARGS="-n0" runs all in one.
+# Two processes, a file after the other to whichever is free, in this order: what starts servers comes last.
+# PYTEST_ARGS="-n0" runs all in one.
 SIDE_BY_SIDE := $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: demo test test-unit test-apiserver test-e2e test-real chaos bench check audit docs setup setup-tests setup-real python lock
@@ -24,7 +24,7 @@ demo: $(if $(findstring --real,$(DEMO_ARGS)),setup-real,setup)
 # Too slow for every run: many projects, long outages, and what looks back on a whole run. `make test-e2e` has them.
 LONG := beginnings changes_of_mind drain expiries ill_services many metrics policies rights
 test: setup-tests
-	@$(SIDE_BY_SIDE) tests/unit tests/contract tests/chaos tests/e2e tests/apiserver \
+	@$(SIDE_BY_SIDE) tests/unit tests/contract tests/chaos tests/real tests/e2e tests/apiserver \
 		$(LONG:%=--ignore=tests/e2e/test_%.py)
 
 test-unit: python

@@ -163,6 +163,7 @@ class RealArgoCD(Processes):
             "PATH": f"{folder / 'bin'}:/usr/bin:/bin",
             "TMPDIR": str(folder / "tmp"),
             "GOMAXPROCS": "2",
+            "GOGC": "400",  # as testbed/kubernetes.py
             "KUBECONFIG": str(kubeconfig),
             # Else https://kubernetes.default.svc as a destination means the pod that Argo CD is not in.
             "ARGOCD_FAKE_IN_CLUSTER": "true",

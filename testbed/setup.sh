@@ -3,8 +3,8 @@
 #
 #   testbed/setup.sh python    the virtual environment .venv, with the packages of requirements-dev.txt
 #   testbed/setup.sh           that, RabbitMQ, and the Kubernetes control plane
-#   testbed/setup.sh tests     that, and helm
-#   testbed/setup.sh real      that, Redis, a container registry, Argo CD, and what gives the cluster a node
+#   testbed/setup.sh tests     that, helm, and Argo CD with kustomize and Redis
+#   testbed/setup.sh real      that, and a container registry
 #
 # PYTHON names the interpreter to make .venv with (default: python3). Everything is said on stderr: stdout belongs to
 # the command that comes after.
@@ -99,12 +99,11 @@ install_packages
 if [ "${1:-all}" != python ]; then
     install_program /usr/lib/rabbitmq/bin/rabbitmq-server RabbitMQ rabbitmq-server
     bundles=(kube)
-    [ "${1:-all}" = tests ] && bundles+=(helm)
-    if [ "${1:-all}" = real ]; then
+    if [ "${1:-all}" != all ]; then
         install_program /usr/bin/redis-server Redis redis-server
-        install_program /usr/bin/docker-registry "A container registry" docker-registry
         bundles+=(helm kustomize argocd)
     fi
+    [ "${1:-all}" != real ] || install_program /usr/bin/docker-registry "A container registry" docker-registry
     "$VENV/bin/python" -m testbed.build "${bundles[@]}" >/dev/null
     # Without it the tests of the alert rules are skipped, and say so.
     "$VENV/bin/python" -m testbed.promtool || true

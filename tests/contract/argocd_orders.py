@@ -43,6 +43,8 @@ spec:
   template:
     spec: {restartPolicy: Never, containers: [{name: never, image: acme/never}]}
 """
+ENDLESS = {"deploy/hook.yaml": _HOOK, "deploy/kustomization.yaml": "resources: [hook.yaml, service.yaml]\n"}
+"""The files that make a sync run for ever."""
 
 
 def deployment(name: str, image: str, *, annotation: str = "", pod_annotation: str = "", selected: str = "") -> str:
@@ -71,8 +73,7 @@ async def keep_busy(argocd: Target, client: ArgoCD, sample: SampleProject) -> No
         argocd.fake.hold_operation("shop")
         await client.sync("shop", "shop")
     else:
-        files = {"deploy/hook.yaml": _HOOK, "deploy/kustomization.yaml": "resources: [hook.yaml, service.yaml]\n"}
-        await sample.commit("Wait for ever", files, branch=HELD)
+        await sample.commit("Wait for ever", ENDLESS, branch=HELD)
         await client.sync("shop", "shop", revision=HELD)
     await until(client, lambda view: view.operation_phase == "Running")
 

@@ -29,14 +29,14 @@ LAST = "test_rights.py"
 HERE = Path(__file__).parent
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def stage() -> AsyncIterator[Stage]:
     """Everything around the operator."""
     async with Ground(Launcher()) as ground, Stage(ground=ground) as stage:
         yield stage
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def running(stage: Stage) -> Operator:
     """The operator of this test run. Tests that end it start it again."""
     return await stage.start_operator()

@@ -1,4 +1,7 @@
-"""One stage with the real Argo CD, and one operator, for all tests of this folder; each has a project of its own."""
+"""One stage with the real Argo CD, and one operator, for all tests of this folder; each has a project of its own.
+
+`make test-real` runs all of them, `make test` those with the mark `representative`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,18 +23,17 @@ from testbed.stage_real import RealStage
 from .real_play import SYNC_TIMEOUT, RealPlay
 
 LOG_LINES = 60
+HERE = Path(__file__).parent
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stage(request: pytest.FixtureRequest) -> AsyncIterator[RealStage]:
-    """Everything around the operator. Only with `--real`: what it needs takes long to build."""
-    if not request.config.getoption("--real"):
-        pytest.skip("needs the real Argo CD: make test-real")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def stage() -> AsyncIterator[RealStage]:
+    """Everything around the operator."""
     async with RealStage() as stage:
         yield stage
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def operator(stage: RealStage) -> Operator:
     """The operator of this test run, with the documented rights at Argo CD and no more."""
     return await stage.start_operator(SYNC_TIMEOUT=f"{SYNC_TIMEOUT.total_seconds():.0f}s")
@@ -47,6 +50,15 @@ def name(request: pytest.FixtureRequest) -> str:
 def play(stage: RealStage, operator: Operator, name: str) -> RealPlay:
     """The words of the tests, for a project of this test's own."""
     return RealPlay(stage, operator, name)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without `--real`, only what represents the rest: a deployment, and a failure."""
+    if config.getoption("--real"):
+        return
+    others = [item for item in items if item.path.parent == HERE and not item.get_closest_marker("representative")]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
 
 
 @pytest.hookimpl(wrapper=True)

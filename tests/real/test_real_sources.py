@@ -35,6 +35,7 @@ def deployment(name: str, image: str, annotations: str = "{}", selected: str = "
     return DEPLOYMENT.format(name=name, image=image, annotations=annotations, selected=selected or name)
 
 
+@pytest.mark.representative
 async def test_kustomize_runs_the_built_image_by_its_digest(play: RealPlay) -> None:
     await play.set_up()
 
@@ -98,6 +99,7 @@ async def test_a_pod_that_never_runs_is_named_with_its_reason(play: RealPlay) ->
     assert "ImagePullBackOff" in said
 
 
+@pytest.mark.representative
 async def test_what_the_api_server_refuses_is_told_in_its_words(play: RealPlay) -> None:
     await play.set_up()
     refused = deployment(play.project, f"acme/{play.project}", selected="another")

@@ -13,27 +13,12 @@ from testbed.argocd_settings import OPERATOR
 from testbed.stage_cluster import condition
 from testbed.stage_operator import REPOSITORY, clean_environment
 from testbed.waiting import eventually
+from tests.contract.argocd_orders import ENDLESS, HELD, HOLD
 
 from .real_play import DEADLINE, RealPlay
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
-HOOK = """\
-apiVersion: batch/v1
-kind: Job
-metadata:
-  name: never
-  annotations:
-    argocd.argoproj.io/hook: PreSync
-spec:
-  template:
-    spec:
-      restartPolicy: Never
-      containers:
-        - name: never
-          image: acme/never
-"""
 SLOW = "// standin: slow 10\npipeline {}\n"
-HOLD = "example.com/hold"
 
 
 async def test_a_rollback_stays_under_automated_sync(play: RealPlay) -> None:
@@ -63,8 +48,7 @@ async def test_a_rollback_stays_under_automated_sync(play: RealPlay) -> None:
 async def test_a_deployment_waits_for_an_operation_of_somebody_else(play: RealPlay) -> None:
     await play.set_up()
     await play.succeeds(await play.send("deploy"))
-    slow = {"deploy/hook.yaml": HOOK, "deploy/kustomization.yaml": "resources: [hook.yaml, service.yaml]\n"}
-    commit = await (await play.sample()).commit("Wait for ever", slow, branch="hooked")
+    commit = await (await play.sample()).commit("Wait for ever", ENDLESS, branch=HELD)
     path = f"/api/v1/applications/{play.project}"
     await play.real.real.call("POST", f"{path}/sync", {"name": play.project, "revision": commit})
     await play.operation_runs()
