@@ -22,7 +22,7 @@ demo: $(if $(findstring --real,$(DEMO_ARGS)),setup-real,setup)
 	@$(BIN)/devops-reconciler demo $(DEMO_ARGS)
 
 # Too slow for every run: many projects, long outages, and what looks back on a whole run. `make test-e2e` has them.
-LONG := beginnings changes_of_mind drain expiries ill_services many metrics policies rights
+LONG := beginnings changes_of_mind crowd drain expiries ill_services many metrics policies rights
 test: setup-tests
 	@$(SIDE_BY_SIDE) tests/unit tests/contract tests/chaos tests/real tests/e2e tests/apiserver \
 		$(LONG:%=--ignore=tests/e2e/test_%.py)
