@@ -138,7 +138,7 @@ class Crowd:
                 assert done.index(holder) >= done.index(good[-1])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deeds=st.lists(DEED, max_size=25))
 def test_every_record_ends_once_and_builds_at_most_once(deeds: list[tuple[Any, ...]]) -> None:
     async def story() -> None:
