@@ -95,8 +95,8 @@ class ArgoHealth(ExternalResource):
         trouble = await self._trouble(world, view)
         if trouble:
             return Observation(exists=True, ready=False, message=trouble, after=after, facts={"since": None})
-        if self.image_digest is not None and not self._shows(view):
-            return self._without_our_image(view, now, after)
+        if self.image_digest is not None and not any(i.endswith(f"@{self.image_digest}") for i in view.images):
+            return await self._without_our_image(world, view, after)
         since = self.since or now
         left = self.stable_for - (now - since)
         facts = {"since": since.isoformat()}
@@ -105,10 +105,14 @@ class ArgoHealth(ExternalResource):
             return Observation(exists=True, ready=False, message=message, after=max(after, left), facts=facts)
         return Observation(exists=True, facts=facts)
 
-    def _without_our_image(self, view: ApplicationView, now: datetime, after: timedelta) -> Observation:
+    async def _without_our_image(self, world: World, view: ApplicationView, after: timedelta) -> Observation:
+        now = world.clock.now()
         since = self.unused_since or now
         if now - since >= max(self.stable_for, UNUSED_AFTER):
-            return Observation(exists=True, failed=(Reason.IMAGE_NOT_USED, self._unused(view)))
+            if view.reconciled_at != self.synced_at:
+                return Observation(exists=True, failed=(Reason.IMAGE_NOT_USED, self._unused(view)))
+            # Times are whole seconds: the judgement may be from before the sync.
+            await world.argocd.refresh(self.name, self.project, hard=False)
         message = "healthy; our image does not show yet"
         facts = {"unused_since": since.isoformat()}
         return Observation(exists=True, ready=False, message=message, after=after, facts=facts)
@@ -116,8 +120,8 @@ class ArgoHealth(ExternalResource):
     async def _trouble(self, world: World, view: ApplicationView) -> str:
         if view.reconciled_at is None or view.reconciled_at < self.synced_at:
             return "Argo CD has not judged it since the sync"
-        if view.reconciled_at == self.synced_at and not self._shows(view):
-            # Times are whole seconds: unless our image tells old from new, the same second proves nothing.
+        if self.image_digest is None and view.reconciled_at == self.synced_at:
+            # Times are whole seconds: without a digest to tell old from new, the same second proves nothing.
             await world.argocd.refresh(self.name, self.project, hard=False)
             return "Argo CD judges it anew"
         if view.operation_running:
@@ -130,10 +134,6 @@ class ArgoHealth(ExternalResource):
         blocking = failing_resources(await world.argocd.resource_tree(self.name, self.project) or {})
         why = "; ".join(blocking) or view.health_message
         return view.health + (f": {why}" if why else "")
-
-    def _shows(self, view: ApplicationView) -> bool:
-        """Whether our image is among those that run. False where the manifests decide: nothing tells it then."""
-        return self.image_digest is not None and any(it.endswith(f"@{self.image_digest}") for it in view.images)
 
     def _unused(self, view: ApplicationView) -> str:
         return (
