@@ -3,7 +3,7 @@
 #
 #   testbed/setup.sh python    the virtual environment .venv, with the packages of requirements-dev.txt
 #   testbed/setup.sh           that, RabbitMQ, and the Kubernetes control plane
-#   testbed/setup.sh tests     that, helm, and Argo CD with kustomize and Redis
+#   testbed/setup.sh tests     that, helm, Argo CD with kustomize and Redis, and what makes pods ready: scheduler and KWOK
 #   testbed/setup.sh real      that, and a container registry
 #
 # PYTHON names the interpreter to make .venv with (default: python3). Everything is said on stderr: stdout belongs to
@@ -101,7 +101,7 @@ if [ "${1:-all}" != python ]; then
     bundles=(kube)
     if [ "${1:-all}" != all ]; then
         install_program /usr/bin/redis-server Redis redis-server
-        bundles+=(helm kustomize argocd)
+        bundles+=(helm kustomize argocd scheduler kwok)
     fi
     [ "${1:-all}" != real ] || install_program /usr/bin/docker-registry "A container registry" docker-registry
     "$VENV/bin/python" -m testbed.build "${bundles[@]}" >/dev/null
