@@ -3,7 +3,7 @@
 #   make demo            the whole story on this machine        DEMO_ARGS="--once --json", --real: with the real Argo CD
 #   make test            the tests                              PYTEST_ARGS="-k name"
 #   make chaos           kill and disturb the operator everywhere, into docs/survival.md (an hour and more)
-#   make check           linters, types, layers, generated files
+#   make check           linters, types, layers, generated files, known weaknesses of packages
 
 PYTHON ?= python3
 DEMO_ARGS ?=
@@ -57,11 +57,11 @@ check: python
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m testbed.fresh
+	$(BIN)/python -m testbed.weaknesses
 
-# Known weaknesses of the locked packages, by the Python package index. What it cannot tell of is a failure too.
+# As `make check` does it, but a package that the index cannot tell of is a failure too.
 audit: python
-	@$(BIN)/uvx --quiet --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes \
-		--requirement requirements.txt
+	@$(BIN)/python -m testbed.weaknesses --strict
 
 # Everything in the repository that is made from the code, and the documents as a site in the folder `site`.
 docs: python
