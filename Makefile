@@ -16,7 +16,7 @@ PYTEST := $(BIN)/pytest $(PYTEST_ARGS)
 # PYTEST_ARGS="-n0" runs all in one.
 SIDE_BY_SIDE := $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-.PHONY: demo test test-unit test-apiserver test-e2e test-real chaos bench check audit docs setup setup-tests setup-real python lock
+.PHONY: demo test test-unit test-apiserver test-e2e test-real chaos bench check audit image docs setup setup-tests setup-real python lock
 
 demo: $(if $(findstring --real,$(DEMO_ARGS)),setup-real,setup)
 	@$(BIN)/devops-reconciler demo $(DEMO_ARGS)
@@ -62,6 +62,10 @@ check: python
 # As `make check` does it, but a package that the index cannot tell of is a failure too.
 audit: python
 	@$(BIN)/python -m testbed.weaknesses --strict
+
+# The image by the Containerfile, with buildah, and whether it is what it has to be. BASE=... for the image to build on.
+image:
+	@testbed/image.sh
 
 # Everything in the repository that is made from the code, and the documents as a site in the folder `site`.
 docs: python
