@@ -24,6 +24,7 @@ from testbed.waiting import answers, eventually
 NODE = "node-1"
 NAMESPACE = "kube-system"
 SCHEDULER, KWOK = "kube-scheduler", "kwok"
+ROOM = {"cpu": "1k", "memory": "1Ti", "ephemeral-storage": "1Ti", "pods": "1000"}
 START_DEADLINE = timedelta(seconds=60)
 UNMARKED = {"key": '.metadata.annotations["testbed/waiting"]', "operator": "DoesNotExist"}
 
@@ -55,7 +56,8 @@ class Nodes(Processes):
         flags = [f"--kubeconfig={accounts[SCHEDULER]}", "--leader-elect=false", "--secure-port=0", "--profiling=false"]
         # It serves nothing; that it works shows in where pods are put.
         self._begin(SCHEDULER, [scheduler, *flags], lambda: True)
-        await self._control_plane.apply([{"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}])
+        node: Object = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
+        await self._control_plane.apply([node | {"status": {"capacity": ROOM, "allocatable": ROOM}}])
         await eventually(self._usable, f"the node {NODE} is ready", START_DEADLINE)
 
     def _begin(self, name: str, command: list[str | Path], ready: Callable[[], bool]) -> None:
