@@ -54,13 +54,13 @@ class Copies:
         known = self._known.get(key)
         if known is not None and not _is_newer(version, known.version):
             return False
-        self._known[key] = _Copy(version, _packed(obj), self._clock.monotonic())
+        self._known[key] = _Copy(version, packed(obj), self._clock.monotonic())
         return True
 
     def get(self, key: Key) -> dict[str, Any] | None:
         """A copy to keep; None where there is none that counts: then it has to be read."""
         known = self._known.get(key)
-        return json.loads(known.text) if known is not None and self.counts(key) else None
+        return unpacked(known.text) if known is not None and self.counts(key) else None
 
     def knows(self, key: Key) -> bool:
         """Whether there is a copy, however old."""
@@ -126,7 +126,12 @@ def _is_newer(version: str, known: str) -> bool:
     return version != known
 
 
-def _packed(obj: Mapping[str, Any]) -> bytes:
-    """Without `managedFields`, which nobody asks for and which are often the larger half."""
+def packed(obj: Mapping[str, Any]) -> bytes:
+    """An object to be kept, without `managedFields`, which nobody asks for and which are often the larger half."""
     metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
     return json.dumps({**obj, "metadata": metadata}, separators=(",", ":")).encode()
+
+
+def unpacked(text: bytes) -> dict[str, Any]:
+    """The object that was kept."""
+    return dict(json.loads(text))

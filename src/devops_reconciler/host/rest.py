@@ -1,9 +1,9 @@
 """A look at an object that rests, without reading again what is known: it can find only that there is nothing to do.
 
-The look is a whole pass, but our own objects come from copies, and nothing can be written, neither outside nor to the
-status. A pass that would write is no look any more: it is given up, and one that reads everything afresh takes its
-place. So no act ever rests on a copy, and a copy that is old costs at worst that what differs is seen later: when the
-watch tells of it, or when its copy has counted for an hour.
+The look is a whole pass, but our own objects come from copies, Ingresses from one list for all, and nothing can be
+written, neither outside nor to the status. A pass that would write is no look any more: it is given up, and one that
+reads everything afresh takes its place. So no act ever rests on a copy, and a copy that is old costs at worst that what
+differs is seen later: when the watch tells of it, or when its copy has counted for an hour.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from ..kinds import KINDS, Context, Verdict, reconciliation
 from ..kinds.reconcile import Reconciliation
 from ..resources.world import World
 from ..runtime.logs import get_logger
-from ..services.kubernetes import DEPLOYMENT_RECORD, Object
+from ..services.kubernetes import DEPLOYMENT_RECORD, INGRESS, NAMESPACE, Object
 from ..services.kubernetes_kinds import Kind
 from .confirmations import Confirmations
 from .copies import Copies
+from .destinations import Destinations
 from .index import key_of
 from .queue import Key
 from .store import differing
@@ -48,6 +49,7 @@ class Rest:
         self._copies = copies
         self._confirmed = confirmed
         self._confirmations = Confirmations(world.kubernetes, world.clock, copies)
+        self._destinations = Destinations(world.kubernetes, world.clock, world.settings.poll_interval)
 
     async def copy(self, key: Key) -> Object | None:
         """The object, if it rests and its copy counts; else None. Raises what a list raises."""
@@ -57,7 +59,7 @@ class Rest:
 
     async def look(self, obj: Object) -> Looked | None:
         """What the look found, or None where it was given up. Raises what a fault of our own raises."""
-        reads = _Reads(self._world, self._copies, self._confirmations)
+        reads = _Reads(self._world, self._copies, self._confirmations, self._destinations)
         world = replace(self._world, kubernetes=cast(Any, reads))
         rec = reconciliation(Context(world, _Saved(obj), self._confirmed), obj)
         try:
@@ -82,18 +84,26 @@ class _Saved:
 class _Reads:
     """The API server as a look sees it. Whatever else is asked of it ends the look, also where the error is caught."""
 
-    def __init__(self, world: World, copies: Copies, confirmations: Confirmations) -> None:
+    def __init__(self, world: World, copies: Copies, confirmations: Confirmations, destinations: Destinations) -> None:
         self._real = world.kubernetes
         self._clock = world.clock
         self._copies = copies
         self._confirmations = confirmations
+        self._destinations = destinations
         self._read: dict[tuple[Kind, str | None, str], Object | None] = {}
         self.refused: NotAtRest | None = None
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
-        """As `Kubernetes.get`; what is no object of ours (Secrets) is read, once in a look."""
+        """As `Kubernetes.get`; what has neither copies nor a list (Secrets) is read, once in a look."""
         if namespace is not None and kind.kind in KINDS:
             return await self._ours(kind, Key(kind.kind, namespace, name))
+        if kind == NAMESPACE:
+            return await self._destinations.namespace(name)
+        if kind == INGRESS:
+            found = await self._destinations.ingress(str(namespace), name)
+            if found is None:
+                raise self._refuse(f"whether Ingress {namespace}/{name} is there")
+            return found
         if (kind, namespace, name) not in self._read:
             self._read[kind, namespace, name] = await self._real.get(kind, namespace, name)
         return self._read[kind, namespace, name]

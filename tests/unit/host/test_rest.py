@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from devops_reconciler.api.errors import ConflictError, ExternalServiceError
+import pytest
+
+from devops_reconciler.api.errors import ConflictError, CredentialsError, ExternalServiceError
 from devops_reconciler.host.loop import Loop
 from devops_reconciler.host.queue import Key
 from devops_reconciler.kinds import KINDS
 from devops_reconciler.runtime.metrics import Metrics
-from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, Object
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, INGRESS, NAMESPACE, Object
 from tests.unit.kinds.life import Life
 from tests.unit.world import GIT_URL, TEAM
 
@@ -77,7 +79,7 @@ async def test_a_look_at_what_rests_reads_none_of_its_objects_one_by_one() -> No
     writes = len(it.out.kubernetes.writes)
     for _ in range(5):
         calls = await it.poll()
-        assert reads(calls) == ["kubernetes.get Namespace", "kubernetes.get Ingress"]
+        assert reads(calls) == ["kubernetes.list Ingress"]
         assert {"dockerhub.repository", "jenkins.item", "argocd.application"} <= set(calls), "it looks outside"
     assert len(it.out.kubernetes.writes) == writes
 
@@ -206,7 +208,7 @@ async def test_an_object_that_is_gone_unseen_is_proven_gone_by_a_read_and_nothin
 async def test_every_hour_one_list_of_a_kind_says_whether_its_copies_are_still_true() -> None:
     it = await at_rest()
     calls = [call for _ in range(13) for call in await it.poll()]
-    listed = [call for call in reads(calls) if not call.endswith((" Namespace", " Ingress"))]
+    listed = [call for call in reads(calls) if call != "kubernetes.list Ingress"]
     assert sorted(listed) == sorted(f"kubernetes.list {kind}" for kind in FAMILY)
 
 
@@ -245,6 +247,75 @@ async def test_a_new_project_file_that_a_look_finds_is_not_lost() -> None:
     for _ in range(3):
         await it.poll(JENKINS)
     assert it.status(JENKINS)["projectFile"]["jenkins"]["scriptPath"] == "ci/Jenkinsfile"
+
+
+def ingress_of(it: Home) -> tuple[str, str]:
+    ((_, namespace, name),) = (key for key in it.out.kubernetes.objects if key[0] == INGRESS.kind)
+    assert namespace is not None
+    return namespace, name
+
+
+async def test_one_list_of_ingresses_serves_all_within_the_poll_interval() -> None:
+    it = await at_rest()
+    await it.loop._run(ROUTE)
+    mark = len(it.out.line.calls)
+    for _ in range(4):
+        await it.loop._run(ROUTE)
+    assert reads(it.out.line.since(mark)) == []
+
+
+@pytest.mark.parametrize("change", ["gone", "changed", "deleting"])
+async def test_an_ingress_that_is_not_as_wanted_is_set_right(change: str) -> None:
+    it = await at_rest()
+    namespace, name = ingress_of(it)
+    if change == "gone":
+        it.out.kubernetes.remove(INGRESS, namespace, name)
+    elif change == "changed":
+        it.out.kubernetes.change(INGRESS, namespace, name, {"spec": {"ingressClassName": "theirs"}})
+    else:
+        it.out.kubernetes.mark_deleted(INGRESS, namespace, name)
+    calls = await it.poll(ROUTE)
+    assert calls.index("kubernetes.get IngressResource") < calls.index("kubernetes.get Ingress")
+    if change == "deleting":
+        assert it.life.reason("shop", "IngressReady", "IngressResource") != "True/Succeeded"
+        return
+    found = it.out.kubernetes.see(INGRESS, namespace, name)
+    assert found is not None
+    assert found["spec"]["ingressClassName"] == "nginx"
+
+
+async def test_an_ingress_without_our_label_is_read_by_its_name() -> None:
+    it = await at_rest()
+    it.out.kubernetes.change(INGRESS, *ingress_of(it), {"metadata": {"labels": None}})
+    assert "kubernetes.get Ingress" in await it.poll(ROUTE)
+    assert it.life.reason("shop", "Ready", "IngressResource") == "True/Succeeded"
+
+
+async def test_where_ingresses_may_not_be_listed_each_is_read_by_its_name() -> None:
+    it = await at_rest()
+    it.out.line.fail("kubernetes.list Ingress", CredentialsError("forbidden"), times=99)
+    calls = [call for _ in range(12) for call in await it.poll(ROUTE)]
+    assert calls.count("kubernetes.list Ingress") == 1
+    assert calls.count("kubernetes.get Ingress") == 12
+    assert calls.count("kubernetes.get Namespace") == 12
+
+
+async def test_a_namespace_is_read_anew_when_what_was_in_it_is_another() -> None:
+    it = await at_rest()
+    await it.poll(ROUTE)
+    namespace, name = ingress_of(it)
+    there = it.out.kubernetes.see(INGRESS, namespace, name)
+    assert there is not None
+    it.out.kubernetes.finish_namespace(namespace)
+    it.out.namespace(namespace)
+    del there["metadata"]["uid"]
+    it.out.kubernetes.put(INGRESS, namespace, there)
+    calls = await it.poll(ROUTE)
+    assert "kubernetes.get Namespace" in calls
+    found = it.out.kubernetes.see(NAMESPACE, None, namespace)
+    assert found is not None
+    known = {entry["key"]: entry.get("external_id") for entry in it.status(ROUTE)["applied"]}
+    assert known[namespace] == found["metadata"]["uid"]
 
 
 # Records
