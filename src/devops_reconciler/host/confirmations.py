@@ -31,6 +31,4 @@ class Confirmations:
             if not self._copies.counts(key):
                 asked = self._clock.monotonic()
                 self._copies.confirm(await self._kubernetes.list(kind, key.namespace), asked)
-        if not self._copies.counts(key):
-            self._copies.forget(key)
         return self._copies.get(key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from dataclasses import dataclass
 from datetime import timedelta
 
 from ..api.errors import CredentialsError
@@ -18,13 +17,6 @@ ASK_AGAIN = timedelta(hours=1)
 """After the API server has refused to list, which is a matter of rights."""
 
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class _Ingress:
-    uid: str
-    text: bytes
-    going: bool
 
 
 class Destinations:
@@ -41,28 +33,28 @@ class Destinations:
         self._lock = asyncio.Lock()
         self._due = float("-inf")
         self._may_list = True
-        self._ingresses: dict[str, dict[str, _Ingress]] = {}
-        """By namespace and name."""
+        self._ingresses: dict[str, dict[str, tuple[str, bytes]]] = {}
+        """UID and text by namespace and name."""
         self._namespaces: dict[str, tuple[Object, frozenset[str]]] = {}
         """As read, with the UIDs of the Ingresses that were in it."""
 
     async def ingress(self, namespace: str, name: str) -> Object | None:
-        """As the list has it, or as it is where we may not list; None where that does not tell of it."""
+        """As the list has it, or as it is where we may not list. None is no proof that it is not there."""
         await self._refresh()
         if not self._may_list:
             return await self._kubernetes.get(INGRESS, namespace, name)
         found = self._ingresses.get(namespace, {}).get(name)
-        return None if found is None else unpacked(found.text)
+        return None if found is None else unpacked(found[1])
 
     async def namespace(self, name: str) -> Object | None:
         """As it is, or was when it was read, if what is in it was there then; None where it is not."""
         await self._refresh()
-        there = frozenset(each.uid for each in self._ingresses.get(name, {}).values() if not each.going)
+        there = frozenset(uid for uid, _ in self._ingresses.get(name, {}).values())
         known = self._namespaces.pop(name, None)
         if known is None or not known[1] & there:
             found = await self._kubernetes.get(NAMESPACE, None, name)
             known = None if found is None else (found, there)
-        if known is not None and there:
+        if known is not None:
             self._namespaces[name] = known
         return None if known is None else copy.deepcopy(known[0])
 
@@ -81,6 +73,6 @@ class Destinations:
             self._ingresses = {}
             for each in listed:
                 metadata = each["metadata"]
-                kept = _Ingress(metadata["uid"], packed(each), bool(metadata.get("deletionTimestamp")))
-                self._ingresses.setdefault(metadata["namespace"], {})[metadata["name"]] = kept
+                there = self._ingresses.setdefault(metadata["namespace"], {})
+                there[metadata["name"]] = (metadata["uid"], packed(each))
             self._namespaces = {name: known for name, known in self._namespaces.items() if name in self._ingresses}

@@ -129,7 +129,6 @@ class Loop:
         """Begin no more passes, let those that run end within this time, and send no more heartbeats."""
         await self.queue.close(within)
         self._uids.clear()
-        self._copies.clear()
         self._outbox.forget_all()
 
     # What Kopf tells
@@ -269,7 +268,6 @@ class Loop:
         key = key_of(obj)
         self._own[key] = obj["metadata"]["resourceVersion"]
         self._copies.learn(obj)
-        self._copies.doubt(key)
         if "heartbeat" in changed:
             self._offer(obj)
 
@@ -349,9 +347,14 @@ def _is_held(obj: dict[str, Any]) -> bool:
 
 
 def _rests(obj: dict[str, Any], verdict: Verdict) -> bool:
-    """Whether there is nothing under way, by its status as it was read and by what the pass has found."""
+    """Whether there is nothing under way, by its status as it was read and by what the pass has found.
+
+    Nothing rests under deletion, not even what is paused: while Kopf waits for that, it tells of no change.
+    """
     done = (StepState.SUCCEEDED, StepState.SKIPPED)
-    return not is_at_work(obj) and all(result.state in done for result in verdict.results)
+    if obj["metadata"].get("deletionTimestamp") or is_at_work(obj):
+        return False
+    return all(result.state in done for result in verdict.results)
 
 
 def _log_result(key: Key, result: StepResult, *, news: bool) -> None:

@@ -100,10 +100,7 @@ class _Reads:
         if kind == NAMESPACE:
             return await self._destinations.namespace(name)
         if kind == INGRESS:
-            found = await self._destinations.ingress(str(namespace), name)
-            if found is None:
-                raise self._refuse(f"whether Ingress {namespace}/{name} is there")
-            return found
+            return await self._destinations.ingress(str(namespace), name)
         if (kind, namespace, name) not in self._read:
             self._read[kind, namespace, name] = await self._real.get(kind, namespace, name)
         return self._read[kind, namespace, name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -87,8 +88,17 @@ async def test_a_look_at_what_rests_reads_none_of_its_objects_one_by_one() -> No
 async def test_the_first_pass_of_a_term_reads_also_what_was_told_before() -> None:
     it = await at_rest()
     await it.loop.take_over()
-    await it.loop.stand_down(timedelta(0))
+    await it.loop.queue.close(timedelta(0))
     assert set(reads(await it.poll())) >= {f"kubernetes.get {kind}" for kind in FAMILY}
+
+
+async def test_what_a_look_has_to_read_is_known_to_the_next() -> None:
+    it = await at_rest()
+    await it.loop.take_over()
+    await it.loop.queue.close(timedelta(0))
+    await it.poll(PROJECT)
+    assert sorted(reads(await it.poll(PROJECT))) == sorted(f"kubernetes.get {kind}" for kind in FAMILY[1:])
+    assert reads(await it.poll(PROJECT)) == []
 
 
 async def test_what_is_not_ready_is_read_at_each_pass() -> None:
@@ -98,6 +108,13 @@ async def test_what_is_not_ready_is_read_at_each_pass() -> None:
     for _ in range(3):
         assert "kubernetes.get RegistrySettings" in await it.poll(REGISTRY)
     assert it.life.reason("shop", "Ready", "RegistrySettings") == "False/OwnershipConflict"
+
+
+async def test_what_is_only_planned_is_read_at_each_pass() -> None:
+    it = await at_rest()
+    it.change(REGISTRY, {"spec": {"mode": "Plan"}})
+    for _ in range(3):
+        assert "kubernetes.get RegistrySettings" in await it.poll(REGISTRY)
 
 
 # What acts has read
@@ -160,6 +177,10 @@ async def test_the_watch_that_lags_behind_our_own_save_is_ignored() -> None:
     old = it.life.see("shop", "RegistrySettings")
     it.out.hub.held.clear()
     await it.poll(REGISTRY)
+    saved = it.life.see("shop", "RegistrySettings")
+    assert saved != old
+    it.loop.noticed(old, deleted=False)
+    assert it.loop._copies.get(REGISTRY) == saved
     await it.poll(REGISTRY)
     await it.poll(REGISTRY)
     assert reads(await it.poll(REGISTRY)) == []
@@ -192,6 +213,16 @@ async def test_a_deletion_that_was_told_is_read_before_anything_is_removed() -> 
     assert calls[0] == "kubernetes.get RegistrySettings"
 
 
+async def test_a_deletion_that_is_paused_is_read_at_each_pass() -> None:
+    """While Kopf waits for a deletion, it does not tell when the pause is over."""
+    it = await at_rest(deletionPolicy="Delete")
+    it.change(REGISTRY, {"metadata": {"annotations": {"freeleaps.com/paused": "all"}}})
+    it.loop.noticed(it.out.kubernetes.mark_deleted(KINDS[REGISTRY.kind].kind, TEAM, "shop"), deleted=False)
+    for _ in range(3):
+        assert "kubernetes.get RegistrySettings" in await it.poll(REGISTRY)
+    assert it.life.reason("shop", "Suspended", "RegistrySettings") == "True/Paused"
+
+
 async def test_an_object_that_is_gone_unseen_is_proven_gone_by_a_read_and_nothing_is_done_for_it() -> None:
     it = await at_rest()
     it.out.kubernetes.remove(KINDS[REGISTRY.kind].kind, TEAM, "shop")
@@ -202,6 +233,16 @@ async def test_an_object_that_is_gone_unseen_is_proven_gone_by_a_read_and_nothin
     assert not it.loop._copies.knows(REGISTRY)
 
 
+async def test_a_deletion_that_only_the_deletion_handler_tells_of_is_carried_out() -> None:
+    it = await at_rest(components={"registry": {"deletionPolicy": "Delete"}})
+    obj = it.out.kubernetes.mark_deleted(KINDS[REGISTRY.kind].kind, TEAM, "shop")
+    it.loop.queue.open()
+    async with asyncio.timeout(10):
+        await it.loop.wait_released(obj)
+    await it.loop.queue.close(within=timedelta(seconds=1))
+    assert it.out.hub.held == {}
+
+
 # What the watch has missed
 
 
@@ -209,6 +250,16 @@ async def test_every_hour_one_list_of_a_kind_says_whether_its_copies_are_still_t
     it = await at_rest()
     calls = [call for _ in range(13) for call in await it.poll()]
     listed = [call for call in reads(calls) if call != "kubernetes.list Ingress"]
+    assert sorted(listed) == sorted(f"kubernetes.list {kind}" for kind in FAMILY)
+
+
+async def test_looks_at_the_same_time_share_the_list() -> None:
+    it = await at_rest()
+    it.out.clock.advance(timedelta(hours=1))
+    it.out.line.wire = lambda _: asyncio.sleep(0)
+    mark = len(it.out.line.calls)
+    await asyncio.gather(*(it.loop._run(key) for key in (PROJECT, REGISTRY, JENKINS, ARGO)))
+    listed = [call for call in it.out.line.since(mark) if call.startswith("kubernetes.list")]
     assert sorted(listed) == sorted(f"kubernetes.list {kind}" for kind in FAMILY)
 
 
@@ -316,20 +367,42 @@ async def test_a_namespace_is_read_anew_when_what_was_in_it_is_another() -> None
     assert found is not None
     known = {entry["key"]: entry.get("external_id") for entry in it.status(ROUTE)["applied"]}
     assert known[namespace] == found["metadata"]["uid"]
+    await it.poll(ROUTE)
+    await it.poll(ROUTE)
+    assert reads(await it.poll(ROUTE)) == ["kubernetes.list Ingress"]
 
 
 # Records
+
+
+def finished(it: Home, name: str, second: int) -> Object:
+    """A deployment that has failed."""
+    it.life.record(name)
+    done = {"type": "Finished", "status": "True", "reason": "Failed", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    status = {"conditions": [done], "finishedAt": f"2026-01-01T00:00:0{second}Z"}
+    return it.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, name, {"status": status})
+
+
+async def test_records_that_could_not_be_pruned_while_a_child_was_at_work_are_pruned_after() -> None:
+    it = Home(historyLimit=1)
+    finished(it, "d-1", 1)
+    it.out.clock.advance(timedelta(seconds=1))
+    finished(it, "d-2", 2)
+    ready = it.status(REGISTRY)["conditions"]
+    unsure = [{**each, "status": "Unknown", "reason": "Progressing"} for each in ready if each["type"] == "Ready"]
+    it.change(REGISTRY, {"status": {"conditions": unsure}})
+    await it.loop._run(PROJECT)
+    assert not it.life.is_deleted("d-1")
+    it.change(REGISTRY, {"status": {"conditions": ready}})
+    await it.poll(PROJECT)
+    assert it.life.is_deleted("d-1")
 
 
 async def test_a_finished_record_has_its_project_read_and_the_old_ones_pruned() -> None:
     it = await at_rest(historyLimit=1)
     assert reads(await it.poll(PROJECT)) == []
     for number in (1, 2):
-        it.life.record(f"d-{number}")
-        done = {"type": "Finished", "status": "True", "reason": "Failed", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-        status = {"conditions": [done], "finishedAt": f"2026-01-01T00:00:0{number}Z"}
-        record = it.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, f"d-{number}", {"status": status})
-        it.loop.noticed(record, deleted=False)
+        it.loop.noticed(finished(it, f"d-{number}", number), deleted=False)
         it.out.clock.advance(timedelta(seconds=2))
     calls = await it.poll(PROJECT)
     assert "kubernetes.get DevOpsProject" in calls
