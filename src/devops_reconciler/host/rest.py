@@ -116,7 +116,7 @@ class _Reads:
         return found
 
     async def list(self, kind: Kind, namespace: str | None, *, labels: str | None = None) -> Sequence[Object]:
-        """Records to prune: none. Every change of a project's records has its next pass read afresh."""
+        """Records to prune: none. One that ends, or goes, has the next pass over its project read afresh."""
         if kind != DEPLOYMENT_RECORD:
             raise self._refuse(f"the list of {kind.plural}")
         return ()
