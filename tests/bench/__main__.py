@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
 
-from tests.bench import crowd, idle, own_share, writes
+from tests.bench import crowd, own_share, writes
 from tests.bench.figures import Findings
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -25,7 +25,6 @@ Figures are medians with the smallest and the largest. Ratios travel between mac
 SUBJECTS: dict[str, Callable[[int], Awaitable[Findings]]] = {
     "share": own_share.measure,
     "writes": writes.measure,
-    "idle": idle.measure,
     "memory": crowd.measure_memory,
     "storm": crowd.measure_storm,
 }
