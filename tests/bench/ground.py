@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -104,6 +105,15 @@ def requests(stage: Stage, since: int) -> list[AuditEvent]:
 def writes(stage: Stage, since: int) -> list[AuditEvent]:
     """Those that write, or try to; the events that people read apart."""
     return [e for e in requests(stage, since) if e.verb in WRITES and e.resource != "events"]
+
+
+async def passes(operator: Operator) -> int:
+    """How many passes over objects the operator has made since its start."""
+    status, text = await operator.answer("/metrics")
+    if status != 200:
+        raise RuntimeError(f"the operator shows no metrics: {text}")
+    counts = re.findall(r"^devops_reconciler_reconciles_total\{.*\} (\S+)", text, re.MULTILINE)
+    return round(sum(map(float, counts)))
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from testbed.rights import user_in
 from testbed.stage_cluster import KINDS
 from testbed.waiting import eventually
 
-from .play import Play
+from .play import DEADLINE, Play, by_operator
 
 WRITES = ("create", "update", "patch", "delete")
 CHILD_LIMIT, PROJECT_LIMIT = 3, 5
@@ -48,6 +48,32 @@ async def test_each_child_costs_three_writes_and_its_project_five_at_most(play: 
     assert set(written) == OURS
     assert written.pop("devopsprojects") <= PROJECT_LIMIT, written
     assert max(written.values()) <= CHILD_LIMIT, written
+
+
+def looked_at(play: Play, since: datetime) -> bool:
+    """Whether the operator has asked each of these services about the project since."""
+    services = (play.stage.jenkins, play.stage.argocd, play.stage.hub)
+    return all(
+        any(by_operator(call) and call.at > since and play.project in call.path for call in each.controls.calls)
+        for each in services
+    )
+
+
+async def test_looks_at_what_rests_read_none_of_it(play: Play) -> None:
+    await play.set_up()
+
+    async def nothing_was_read() -> bool:
+        """From one look at each to the next."""
+        since, started = play.stage.control_plane.audit.position(), datetime.now(UTC)
+
+        async def all_looked_at() -> bool:
+            return looked_at(play, started)
+
+        await eventually(all_looked_at, "the project's parts are looked at outside", DEADLINE)
+        await log_is_up_to_date(play, since)
+        return asked(play, since) == []
+
+    await eventually(nothing_was_read, "a look that reads no object of the project", 3 * DEADLINE)
 
 
 async def test_a_new_process_looks_at_all_and_writes_nothing(play: Play) -> None:

@@ -40,9 +40,10 @@ async def test_every_right_was_used(stage: Stage, requests: list[AuditEvent], wh
     assert [str(right) for right in idle(rights, used(mine))] == []
 
 
-async def test_what_is_beyond_the_watched_namespaces_is_neither_listed_nor_watched() -> None:
+async def test_what_is_beyond_the_watched_namespaces_is_not_watched_and_of_it_only_ingresses_are_listed() -> None:
     beyond = [right for right in granted(chart.rights()) if not right.namespace]
-    assert {right.verb for right in beyond} <= {"get", "create", "patch", "delete"}
+    assert {right.verb for right in beyond} <= {"get", "list", "create", "patch", "delete"}
+    assert {right.resource for right in beyond if right.verb == "list"} == {"ingresses"}
     assert {right.resource for right in beyond} <= {"namespaces", "ingresses", "secrets", "serviceaccounts"}
 
 

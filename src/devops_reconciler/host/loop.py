@@ -1,4 +1,4 @@
-"""The pass over an object as the host runs it: read afresh, reconcile, report, say when to come back."""
+"""The pass over an object as the host runs it: read (unless it rests), reconcile, report, say when to come back."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ from ..runtime.tracing import NO_ORIGIN, Origin
 from ..runtime.urgency import Urgency
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from ..services.kubernetes_kinds import Kind
+from .copies import Copies
 from .delivery import Delivery, end_of, result_of
 from .errors import INTERNAL, ReconcilerErrorHandler
-from .first_look import FIRST_LOOK, has_work, spread
+from .first_look import FIRST_LOOK, has_work, is_at_work, spread
 from .index import Index, key_of
 from .queue import Key, WorkQueue
 from .requesters import Requesters
+from .rest import Looked, Rest
 from .store import StatusStore
 from .tally import Tally
 from .traces import Traces, origin_of
@@ -81,6 +83,8 @@ class Loop:
         self.index = Index()
         self._requesters = Requesters()
         self._traces = Traces()
+        self._copies = Copies(world.clock)
+        self._rest = Rest(world, self._copies, outbox.confirmed)
         self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, urgency_of=self._urgency)
         metrics.watch_queue("objects", self.queue.oldest)
         metrics.watch_queue("deployments", lambda: self.index.oldest_wait(world.clock.now()))
@@ -98,6 +102,7 @@ class Loop:
 
         Raises ReconcilerError where the objects cannot be listed; passes have not begun then.
         """
+        self._copies.clear()
         listed = [obj for kind in FIRST_LOOK for obj in await self._every(kind)]
         quiet = []
         for key in self.queue.open() - {key_of(obj) for obj in listed}:
@@ -141,11 +146,15 @@ class Loop:
             if self._told.get(key) == version:
                 return
             self._current[key] = obj["metadata"]["uid"]
+            if self._copies.learn(obj) and self._own.get(key) != version:
+                self._copies.doubt(key)
         self._told[key] = version
         self._requesters.note(obj, deleted=deleted)
         self._traces.note(obj)
         if self.index.note(obj, deleted=deleted):
             for other in self.index.concerned(obj):
+                if key.kind == DEPLOYMENT_RECORD.kind:
+                    self._copies.doubt(other)  # there may be records to prune
                 self.queue.wake(other)
         if deleted:
             self._gone(key)
@@ -167,6 +176,7 @@ class Loop:
         """Until nothing of the object is left outside: then its finalizer may go."""
         key = key_of(obj)
         event = self._released.setdefault(key, asyncio.Event())
+        self._copies.doubt(key)
         self.queue.wake(key)
         await event.wait()
         self._released.pop(key, None)
@@ -208,13 +218,32 @@ class Loop:
         return outcome, after
 
     async def _pass(self, key: Key) -> Verdict | None:
-        kind = KINDS[key.kind].kind
+        resting = await self._rest.copy(key)
+        self._copies.begin(key)
+        looked = None if resting is None else await self._rest.look(resting)
+        if looked is None:
+            looked = await self._read_and_run(key)
+        if looked is None:
+            return None
+        obj, rec, verdict = looked
+        self._count(key, obj, rec, verdict)
+        await self._report(obj, verdict)
+        if verdict.released and key in self._released:
+            self._released[key].set()
+        if _rests(obj, verdict):
+            self._copies.settle(key, obj["metadata"]["resourceVersion"])
+        return verdict
+
+    async def _read_and_run(self, key: Key) -> Looked | None:
+        """A pass over the object as it is now; None where it is gone, or not ours to act on yet."""
+        kind, asked = KINDS[key.kind].kind, self._world.clock.monotonic()
         obj = await self._world.kubernetes.get(kind, key.namespace, key.name)
         if obj is None:
             await self._prove_gone(key, kind)
             self._gone(key)
             return None
         obj.setdefault("kind", key.kind)
+        self._copies.read(obj, asked)
         if not _is_held(obj):
             return None
         if key.kind == DEPLOYMENT_RECORD.kind:
@@ -224,11 +253,7 @@ class Loop:
         rec = reconciliation(Context(self._world, store, self._outbox.confirmed), obj)
         with acting_for(self._requesters.cause(obj)):
             verdict: Verdict = await rec.run()
-        self._count(key, obj, rec, verdict)
-        await self._report(obj, verdict)
-        if verdict.released and key in self._released:
-            self._released[key].set()
-        return verdict
+        return Looked(obj, rec, verdict)
 
     async def _prove_gone(self, key: Key, kind: Kind) -> None:
         """Its absence would take the finalizer off where Kopf waits for the clean-up: then a list must say so too."""
@@ -242,6 +267,7 @@ class Loop:
     def _saved(self, obj: dict[str, Any], changed: Mapping[str, Any]) -> None:
         key = key_of(obj)
         self._own[key] = obj["metadata"]["resourceVersion"]
+        self._copies.learn(obj)
         if "heartbeat" in changed:
             self._offer(obj)
 
@@ -255,6 +281,7 @@ class Loop:
         self._own.pop(key, None)
         self._told.pop(key, None)
         self._current.pop(key, None)
+        self._copies.forget(key)
         self._tally.forget(key)
         self._traces.forget(key)
         if key.kind == DEVOPS_PROJECT.kind:
@@ -317,6 +344,17 @@ def _is_held(obj: dict[str, Any]) -> bool:
     """Whether our finalizer holds it: before, it could go while we make things for it. Kopf puts it on, and tells."""
     metadata = obj["metadata"]
     return FINALIZER in (metadata.get("finalizers") or ()) or bool(metadata.get("deletionTimestamp"))
+
+
+def _rests(obj: dict[str, Any], verdict: Verdict) -> bool:
+    """Whether there is nothing under way, by its status as it was read and by what the pass has found.
+
+    Nothing rests under deletion, not even what is paused: while Kopf waits for that, it tells of no change.
+    """
+    done = (StepState.SUCCEEDED, StepState.SKIPPED)
+    if obj["metadata"].get("deletionTimestamp") or is_at_work(obj):
+        return False
+    return all(result.state in done for result in verdict.results)
 
 
 def _log_result(key: Key, result: StepResult, *, news: bool) -> None:

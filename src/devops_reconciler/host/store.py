@@ -23,8 +23,7 @@ class StatusStore:
 
     async def save(self, fields: Mapping[str, Any]) -> None:
         """Write the fields that differ from what is there; None takes one away. No difference, no write."""
-        there = self._obj.get("status") or {}
-        changed = {name: value for name, value in fields.items() if there.get(name) != value}
+        changed = differing(self._obj, fields)
         if not changed:
             return
         metadata = self._obj["metadata"]
@@ -36,3 +35,9 @@ class StatusStore:
             resource_version=metadata["resourceVersion"],
         )
         self._saved(self._obj, changed)
+
+
+def differing(obj: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the status that are not yet as they are to be."""
+    there = obj.get("status") or {}
+    return {name: value for name, value in fields.items() if there.get(name) != value}

@@ -43,7 +43,8 @@ async def poll_project_config(world: World, subject: Jenkins, login: Login | Non
     if known is not None and not requested and not new_login and not world.project_files.due(key):
         return known
     found = await read_project_file(world, subject.namespace, git, known)
-    world.project_files.done(key)
+    if found == known:  # what is new is found again until the status has it: a pass that only acts saves no fields
+        world.project_files.done(key)
     return found
 
 

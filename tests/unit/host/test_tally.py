@@ -120,7 +120,8 @@ async def test_a_change_of_the_spec_is_no_drift() -> None:
     it = await Operator().ready()
     obj = it.out.kubernetes.see(REGISTRY_SETTINGS, TEAM, "shop")
     assert obj is not None
-    it.out.kubernetes.put(REGISTRY_SETTINGS, TEAM, {**obj, "spec": {**obj["spec"], "private": False}})
+    changed = it.out.kubernetes.put(REGISTRY_SETTINGS, TEAM, {**obj, "spec": {**obj["spec"], "private": False}})
+    it.loop.noticed(changed, deleted=False)
     await it.passes(4)
     assert it.out.hub.held[IMAGES].repository.private is False
     assert it.drift == (0, 0)
@@ -128,7 +129,7 @@ async def test_a_change_of_the_spec_is_no_drift() -> None:
 
 async def test_a_clean_up_counts_its_failure_and_its_end_once() -> None:
     it = await Operator().ready(deletionPolicy="Delete")
-    it.out.kubernetes.mark_deleted(REGISTRY_SETTINGS, TEAM, "shop")
+    it.loop.noticed(it.out.kubernetes.mark_deleted(REGISTRY_SETTINGS, TEAM, "shop"), deleted=False)
     it.out.line.fail("dockerhub.delete_repository", CredentialsError("dockerhub: 403"), times=2)
     await it.passes(2)
     assert (it.cleaned("cleanup_failed"), it.cleaned("cleaned")) == (1, 0)
@@ -140,7 +141,7 @@ async def test_a_clean_up_counts_its_failure_and_its_end_once() -> None:
 
 async def test_what_the_policy_leaves_is_counted_as_left() -> None:
     it = await Operator().ready(deletionPolicy="Orphan")
-    it.out.kubernetes.mark_deleted(REGISTRY_SETTINGS, TEAM, "shop")
+    it.loop.noticed(it.out.kubernetes.mark_deleted(REGISTRY_SETTINGS, TEAM, "shop"), deleted=False)
     await it.passes(3)
     assert IMAGES in it.out.hub.held
     assert (it.cleaned("left"), it.cleaned("cleaned")) == (1, 0)

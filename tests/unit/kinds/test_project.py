@@ -87,6 +87,19 @@ async def test_a_changed_spec_reaches_the_child_and_what_is_taken_back_goes() ->
     assert "parameters" not in spec
 
 
+async def test_a_changed_project_file_reaches_jenkins_once_and_stays_there() -> None:
+    life = ready()
+    life.out.git.commit(GIT_URL, "main", "f" * 40, b"jenkins: {scriptPath: ci/Jenkinsfile}\n")
+    life.out.clock.advance(timedelta(minutes=6))
+    mark = len(life.out.line.calls)
+    for _ in range(6):
+        verdict = await life.turn("shop", "JenkinsSettings")
+        life.out.clock.advance(verdict.after or timedelta(minutes=5))
+    assert life.out.line.since(mark).count("jenkins.update_config") == 1
+    assert life.status("shop", "JenkinsSettings")["projectFile"]["jenkins"] == {"scriptPath": "ci/Jenkinsfile"}
+    assert life.reason("shop", "Ready", "JenkinsSettings") == "True/Succeeded"
+
+
 @pytest.mark.parametrize("where", ["spec", "annotation"])
 async def test_a_paused_project_changes_nothing_and_stays_ready(where: str) -> None:
     life = ready()
