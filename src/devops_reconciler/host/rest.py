@@ -16,6 +16,7 @@ from ..api.errors import ReconcilerError
 from ..kinds import KINDS, Context, Verdict, reconciliation
 from ..kinds.reconcile import Reconciliation
 from ..resources.world import World
+from ..runtime.fence import only_reading
 from ..runtime.logs import get_logger
 from ..services.kubernetes import DEPLOYMENT_RECORD, INGRESS, NAMESPACE, Object
 from ..services.kubernetes_kinds import Kind
@@ -63,11 +64,12 @@ class Rest:
         world = replace(self._world, kubernetes=cast(Any, reads))
         rec = reconciliation(Context(world, _Saved(obj), self._confirmed), obj)
         try:
-            verdict: Verdict = await rec.run()
+            with only_reading() as block:
+                verdict: Verdict = await rec.run()
         except ReconcilerError as error:
             _log.debug("a look is given up", object=str(key_of(obj)), why=error.message)
             return None  # whatever it is, the pass that follows meets it too, and tells it
-        return Looked(obj, rec, verdict) if reads.refused is None else None
+        return None if reads.refused is not None or block.stopped else Looked(obj, rec, verdict)
 
 
 class _Saved:

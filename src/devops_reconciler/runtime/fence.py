@@ -1,10 +1,36 @@
-"""The fence: until when this replica may change anything outside."""
+"""The fence: until when this replica may change anything outside, and inside of which block it may change nothing."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
+from .ambient import ambient
 from .clock import Clock
+
+
+class OnlyReading:
+    """A block in which every fence is closed, and whether anything was stopped by that."""
+
+    def __init__(self) -> None:
+        self.lasts = True
+        self.stopped = False
+
+
+_reading: ContextVar[OnlyReading | None] = ContextVar("only_reading", default=None)
+
+
+@contextmanager
+def only_reading() -> Iterator[OnlyReading]:
+    """For who is inside, fences are closed. A task that was begun inside and outlives the block is free again."""
+    block = OnlyReading()
+    try:
+        with ambient(_reading, block):
+            yield block
+    finally:
+        block.lasts = False
 
 
 class Fence:
@@ -20,6 +46,10 @@ class Fence:
 
     @property
     def is_open(self) -> bool:
+        block = _reading.get()
+        if block is not None and block.lasts:
+            block.stopped = True
+            return False
         return self._clock.monotonic() < self._until
 
     def open_until(self, moment: float) -> None:

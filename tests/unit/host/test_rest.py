@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from devops_reconciler.api.errors import ConflictError, CredentialsError, Extern
 from devops_reconciler.host.loop import Loop
 from devops_reconciler.host.queue import Key
 from devops_reconciler.kinds import KINDS
+from devops_reconciler.runtime.fence import Fence
 from devops_reconciler.runtime.metrics import Metrics
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, INGRESS, NAMESPACE, Object
 from tests.unit.kinds.life import Life
@@ -70,6 +72,19 @@ async def at_rest(**spec: Any) -> Home:
     it = Home(**spec)
     await it.rest()
     return it
+
+
+class Rash:
+    """Docker Hub, to whose client a look at the repository is a reason to write, with nothing saved before."""
+
+    def __init__(self, hub: Any, fence: Fence) -> None:
+        self._hub, self._fence = hub, fence
+        self.written: list[bool] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "repository":
+            self.written.append(self._fence.is_open)
+        return getattr(self._hub, name)
 
 
 # What rests
@@ -422,3 +437,15 @@ async def test_a_project_whose_child_is_at_work_says_so() -> None:
     await it.poll(PROJECT)
     ready = next(c for c in it.life.status("shop", DEVOPS_PROJECT.kind)["conditions"] if c["type"] == "Ready")
     assert ready["status"] != "True"
+
+
+async def test_a_look_that_would_write_outside_without_saving_is_stopped_and_a_pass_takes_its_place() -> None:
+    it = await at_rest()
+    fence = Fence(it.out.clock)
+    fence.open_until(float("inf"))
+    rash = Rash(it.out.world.hub, fence)
+    it.loop = Loop(replace(it.out.world, hub=cast(Any, rash)), Outbox(), Metrics())
+    await it.rest()
+    del rash.written[:]
+    assert "kubernetes.get RegistrySettings" in await it.poll(REGISTRY)
+    assert rash.written == [False, True], "the look may not, the pass that has read everything may"
