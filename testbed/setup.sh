@@ -3,7 +3,8 @@
 #
 #   testbed/setup.sh python    the virtual environment .venv, with the packages of requirements-dev.txt
 #   testbed/setup.sh           that, RabbitMQ, and the Kubernetes control plane
-#   testbed/setup.sh tests     that, helm, and Argo CD with kustomize and Redis
+#   testbed/setup.sh bench     that, and the operator in Go that the bench compares with
+#   testbed/setup.sh tests     RabbitMQ, the control plane, helm, and Argo CD with kustomize and Redis
 #   testbed/setup.sh real      that, and a container registry
 #
 # PYTHON names the interpreter to make .venv with (default: python3). Everything is said on stderr: stdout belongs to
@@ -99,7 +100,9 @@ install_packages
 if [ "${1:-all}" != python ]; then
     install_program /usr/lib/rabbitmq/bin/rabbitmq-server RabbitMQ rabbitmq-server
     bundles=(kube)
-    if [ "${1:-all}" != all ]; then
+    if [ "${1:-all}" = bench ]; then
+        bundles+=(peer)
+    elif [ "${1:-all}" != all ]; then
         install_program /usr/bin/redis-server Redis redis-server
         bundles+=(helm kustomize argocd)
     fi
