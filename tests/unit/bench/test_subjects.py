@@ -1,0 +1,106 @@
+"""What the subjects of the bench make of their measurements."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.bench.children import turned
+from tests.bench.children_table import Measured
+from tests.bench.children_table import findings_of as of_children
+from tests.bench.contenders import NOOP, OURS, PEER
+from tests.bench.figures import Spread
+from tests.bench.idle_table import AtRest
+from tests.bench.idle_table import findings_of as of_idle
+from tests.bench.latency import findings_of as of_latency
+from tests.bench.metronome import latencies
+from tests.bench.mix import MIX, broken, children
+from tests.bench.noisy import ALONE, BESIDE, MEANWHILE
+from tests.bench.noisy import findings_of as of_noisy
+from tests.bench.previews import Lives
+from tests.bench.previews import findings_of as of_previews
+from tests.bench.storm import Storm
+
+
+def storm(rate: float, objects: int = 100) -> Storm:
+    return Storm(
+        objects,
+        4 * objects / rate,
+        3 * objects,
+        objects,
+        0,
+        4 * objects / rate,
+        1.0,
+        2.0,
+        0.5,
+        {"get x": objects, "patch x": 1},
+    )
+
+
+def test_latency_counts_from_when_a_message_was_due() -> None:
+    assert latencies({"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 1.5, "c": 9.0, "other": 1.0}) == [0.5, None, 6.0]
+
+
+def test_the_tail_of_the_storm_is_compared_with_that_at_rest() -> None:
+    found = of_latency({"at rest": Spread.of([10.0, 20.0]), "in a storm": Spread.of([15.0, 210.0])})
+    assert (found.goals[0].value, found.goals[0].reached) == (10.5, False)
+    assert found.tables[0].rows[1] == ["in a storm", "2", "15 ms", "210 ms", "210 ms"]
+
+
+def test_writes_a_second_are_compared_round_by_round() -> None:
+    measured = Measured(100, raw=[400.0, 400.0, 400.0])
+    for ours, noop in ((80, 100), (30, 60), (90, 100)):
+        measured.add("ours", storm(ours))
+        measured.add("noop", storm(noop))
+    found = of_children([measured], ours="ours", like="noop")
+    assert measured.ratio("ours", "noop").values == pytest.approx((50, 80, 90))
+    assert (found.goals[0].value, found.goals[0].reached) == (80, True)
+    ours = next(row for row in found.tables[0].rows if row[0] == "ours")
+    assert ours[1:6] == ["3.00", "4.00", "1.00", "80 (30 to 90)", "20 %"]
+
+
+def test_the_largest_storm_is_what_the_goal_is_about() -> None:
+    small, large = Measured(100, raw=[1.0]), Measured(1000, raw=[1.0])
+    for measured, ours in ((small, 90.0), (large, 10.0)):
+        measured.add("ours", storm(ours, measured.size))
+        measured.add("noop", storm(100.0, measured.size))
+    assert of_children([small, large], ours="ours", like="noop").goals[0].value == 10
+
+
+def test_in_each_round_another_one_is_the_first() -> None:
+    orders = [turned([OURS, NOOP, PEER], number) for number in range(4)]
+    assert orders == [[OURS, NOOP, PEER], [NOOP, PEER, OURS], [PEER, OURS, NOOP], [OURS, NOOP, PEER]]
+
+
+def test_what_the_operator_needs_for_itself_is_no_cost_of_an_object() -> None:
+    ours = [AtRest(100, 90_000, Counter(Kubernetes=250, Jenkins=40)), AtRest(600, 100_000, Counter(Kubernetes=1250))]
+    noop = [AtRest(100, 50_000), AtRest(600, 55_000)]
+    found = of_idle(ours, noop, per_hour=6)
+    assert [goal.value for goal in found.goals] == [12.0, 10.0]
+    assert found.tables[0].rows[0] == ["Kubernetes", "250", "1250", "12.00"]
+
+
+def test_children_are_of_all_kinds_in_turn_and_have_names_of_their_own() -> None:
+    made = list(children("team", "storm", {"url": "http://git/x.git", "branch": "main"}, 8))
+    assert [path.rpartition("/")[2] for path, _ in made] == [*MIX, *MIX]
+    assert len({body["metadata"]["name"] for _, body in made}) == 8
+    assert {body["metadata"]["namespace"] for _, body in made} == {"team"}
+
+
+def test_broken_ones_are_of_all_kinds_and_none_is_like_another() -> None:
+    made = list(broken("team", "127.0.0.1:1", 8))
+    assert [path.rpartition("/")[2] for path, _ in made] == [*MIX, *MIX]
+    assert len({body["metadata"]["name"] for _, body in made}) == 8
+
+
+def test_a_noisy_neighbour_is_judged_by_what_comes_after_the_beginning() -> None:
+    found = of_noisy({ALONE: Spread.of([10.0]), MEANWHILE: Spread.of([500.0]), BESIDE: Spread.of([13.0])})
+    assert (found.goals[0].value, found.goals[0].reached) == (30, False)
+
+
+def test_previews_are_told_by_their_last() -> None:
+    lives = Lives(deployed=[1.0, 2.0], expired=[0.1, 0.3], cleaned=[4.0, 5.0], restart=2.5, restart_writes=0)
+    rows = of_previews(lives).tables[0].rows
+    assert rows[0] == ["terminal heartbeat", "1.0 s", "2.0 s", "2.0 s"]
+    assert rows[3] == ["new process ready", "2.5 s", "", "0 API writes"]
