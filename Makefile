@@ -3,7 +3,7 @@
 #   make demo            the whole story on this machine        DEMO_ARGS="--once --json", --real: with the real Argo CD
 #   make test            the tests                              PYTEST_ARGS="-k name"
 #   make chaos           kill and disturb the operator everywhere, into docs/survival.md (an hour and more)
-#   make check           linters, types, layers, generated files
+#   make check           linters, types, layers, generated files, known weaknesses of packages
 
 PYTHON ?= python3
 DEMO_ARGS ?=
@@ -17,7 +17,7 @@ PYTEST := $(BIN)/pytest $(PYTEST_ARGS)
 # PYTEST_ARGS="-n0" runs all in one.
 SIDE_BY_SIDE := $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-.PHONY: demo test test-unit test-apiserver test-e2e test-real chaos bench profile check audit docs setup setup-bench setup-tests setup-real python lock
+.PHONY: demo test test-unit test-apiserver test-e2e test-real chaos bench profile check audit image docs setup setup-bench setup-tests setup-real python lock
 
 demo: $(if $(findstring --real,$(DEMO_ARGS)),setup-real,setup)
 	@$(BIN)/devops-reconciler demo $(DEMO_ARGS)
@@ -40,7 +40,7 @@ test-e2e: setup
 # What runs against real services: Kubernetes, Git, a registry, Argo CD. Its first build takes long. The rest of
 # tests/apiserver meets the real Kubernetes and RabbitMQ in `make test`.
 REAL_CONTRACT := argocd_applications argocd_auth argocd_projects argocd_stream argocd_sync git git_access \
-	git_processes registry resources_argo
+	git_certificates git_processes registry resources_argo
 test-real: setup-real
 	@$(SIDE_BY_SIDE) --real tests/real tests/apiserver/test_kubernetes_client.py \
 		$(REAL_CONTRACT:%=tests/contract/test_%.py)
@@ -63,11 +63,15 @@ check: python
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m testbed.fresh
+	$(BIN)/python -m testbed.weaknesses
 
-# Known weaknesses of the locked packages, by the Python package index. What it cannot tell of is a failure too.
+# As `make check` does it, but a package that the index cannot tell of is a failure too.
 audit: python
-	@$(BIN)/uvx --quiet --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes \
-		--requirement requirements.txt
+	@$(BIN)/python -m testbed.weaknesses --strict
+
+# The image by the Containerfile, with buildah, and whether it is what it has to be. BASE=... for the image to build on.
+image:
+	@testbed/image.sh
 
 # Everything in the repository that is made from the code, and the documents as a site in the folder `site`.
 docs: python

@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import stat
 import sys
 from collections.abc import Callable, Coroutine
@@ -34,19 +35,26 @@ class Server:
     """One aiohttp application on a loopback address."""
 
     def __init__(
-        self, app: web.Application, controls: Controls | None = None, *, host: str = HOST, port: int = 0
+        self,
+        app: web.Application,
+        controls: Controls | None = None,
+        *,
+        host: str = HOST,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._controls = controls
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._host = host
         self._port = port
+        self._tls = tls
         self.url = ""
 
     async def start(self) -> None:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, reuse_address=True)
+        site = web.TCPSite(self._runner, self._host, self._port, reuse_address=True, ssl_context=self._tls)
         await site.start()
-        self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
+        self.url = f"{'https' if self._tls else 'http'}://{self._host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         if self._controls is not None:

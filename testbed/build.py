@@ -45,18 +45,20 @@ class Bundle:
     """Programs that are built together from one ``go.mod``.
 
     ``programs`` maps the name of each program to its Go package; ``variables`` are string variables set by the linker.
-    ``files`` are files of modules that belong to the programs: name to module and path in it.
+    ``files`` are files of modules that belong to the programs: name to module and path in it. ``title`` is the name
+    where it is not that of the folder.
     """
 
     folder: Path
     programs: Mapping[str, str]
     variables: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    title: str = ""
 
     @property
     def name(self) -> str:
         """The name on the command line and in the cache folder."""
-        return self.folder.name
+        return self.title or self.folder.name
 
     @property
     def digest(self) -> str:
@@ -77,27 +79,30 @@ class Bundle:
         return parse_version(found.group(1))
 
 
+_KUBE = Path(__file__).parent / "kube"
 _COMPONENT_VERSION = "k8s.io/component-base/version."
+# Without these the API server calls itself v0.0.0, and clients that check versions are right to complain.
+_KUBE_VERSION = {
+    _COMPONENT_VERSION + "gitVersion": "v1.36.1",
+    _COMPONENT_VERSION + "gitMajor": "1",
+    _COMPONENT_VERSION + "gitMinor": "36",
+    _COMPONENT_VERSION + "gitTreeState": "clean",
+}
 _HELM = "helm.sh/helm/v3"
 _ARGOCD = "github.com/argoproj/argo-cd/v3"
+_KWOK = "sigs.k8s.io/kwok"
 BUNDLES = {
     bundle.name: bundle
     for bundle in (
         Bundle(
-            folder=Path(__file__).parent / "kube",
+            folder=_KUBE,
             programs={
                 "etcd": "go.etcd.io/etcd/server/v3",
                 "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
                 "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
                 "kubectl": "k8s.io/kubernetes/cmd/kubectl",
             },
-            # Without these the API server calls itself v0.0.0, and clients that check versions are right to complain.
-            variables={
-                _COMPONENT_VERSION + "gitVersion": "v1.36.1",
-                _COMPONENT_VERSION + "gitMajor": "1",
-                _COMPONENT_VERSION + "gitMinor": "36",
-                _COMPONENT_VERSION + "gitTreeState": "clean",
-            },
+            variables=_KUBE_VERSION,
         ),
         Bundle(
             folder=Path(__file__).parent / "helm",
@@ -123,6 +128,22 @@ BUNDLES = {
             folder=Path(__file__).parent / "kustomize",
             programs={"kustomize": "sigs.k8s.io/kustomize/kustomize/v5"},
             variables={"sigs.k8s.io/kustomize/api/provenance.version": "v5.8.1"},
+        ),
+        Bundle(
+            folder=_KUBE,
+            # Apart from the rest of Kubernetes: only where pods run is it needed.
+            title="scheduler",
+            programs={"kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler"},
+            variables=_KUBE_VERSION,
+        ),
+        Bundle(
+            folder=Path(__file__).parent / "kwok",
+            programs={"kwok": f"{_KWOK}/cmd/kwok"},
+            variables={f"{_KWOK}/pkg/consts.Version": "v0.8.0"},
+            files={
+                f"{name}.yaml": (_KWOK, f"kustomize/stage/{name.partition('-')[0]}/fast/{name}.yaml")
+                for name in ("node-initialize", "pod-ready", "pod-delete")
+            },
         ),
         # An operator that only writes, for tests/bench to compare with.
         Bundle(folder=Path(__file__).parent / "peer", programs={"peer": "."}),

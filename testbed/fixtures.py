@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,27 +42,16 @@ def rabbitmq() -> Iterator[RabbitMQ]:
 
 
 @pytest.fixture(scope="session")
-def nodes(control_plane: ControlPlane) -> Iterator[None]:
-    """A node on which pods become ready, in a thread with an event loop of its own: tests have many loops."""
-    ready, over = threading.Event(), asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def live() -> None:
-        loops.append(asyncio.get_running_loop())
-        async with Nodes(control_plane):
-            ready.set()
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(live()), name="testbed-node")
-    thread.start()
-    assert ready.wait(30), "the node did not start"
-    yield
-    loops[0].call_soon_threadsafe(over.set)
-    thread.join()
+def nodes(control_plane: ControlPlane) -> Iterator[Nodes]:
+    """A node on which pods become ready."""
+    nodes = Nodes(control_plane)
+    nodes.start()
+    yield nodes
+    nodes.stop()
 
 
 @pytest.fixture(scope="session")
-def argocd_service(control_plane: ControlPlane, nodes: None) -> Iterator[RealArgoCD]:
+def argocd_service(control_plane: ControlPlane, nodes: Nodes) -> Iterator[RealArgoCD]:
     """The real Argo CD of this test run."""
     argocd = RealArgoCD(control_plane)
     argocd.start()

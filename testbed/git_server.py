@@ -6,6 +6,7 @@ everybody else comes over HTTP.
 
 from __future__ import annotations
 
+import ssl
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,18 +58,20 @@ class Repository:
 class GitServer:
     """Serves repositories at ``http://127.0.0.1:<port>/<name>.git``; ``async with GitServer() as server``.
 
-    ``requests`` counts the requests for each ``(repository, service)``, such as ``("shop", "git-upload-pack")``.
+    With ``tls`` it is ``https``. ``requests`` counts the requests for each ``(repository, service)``, such as
+    ``("shop", "git-upload-pack")``.
     """
 
-    def __init__(self, host: str = HOST, port: int | None = None) -> None:
+    def __init__(self, host: str = HOST, port: int | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.host = host
+        self._scheme = "https" if tls else "http"
         self.port = free_port(host) if port is None else port
         self.requests: Counter[tuple[str, str]] = Counter()
         self._run = RunFolder("devops-reconciler-git")
         self._repositories: dict[str, Repository] = {}
         application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_route("*", "/{name}.git/{rest:.*}", self._serve)
-        self._server = Server(application, host=host, port=self.port)
+        self._server = Server(application, host=host, port=self.port, tls=tls)
 
     @property
     def folder(self) -> Path:
@@ -91,7 +94,7 @@ class GitServer:
         # As the big hosting services: any commit may be fetched by its id, and partial clones work.
         for setting in ("uploadpack.allowAnySHA1InWant", "uploadpack.allowFilter"):
             await git("config", setting, "true", cwd=path)
-        repository = Repository(name, path, f"http://{self.address}/{name}.git", credentials)
+        repository = Repository(name, path, f"{self._scheme}://{self.address}/{name}.git", credentials)
         self._repositories[name] = repository
         return repository
 

@@ -117,7 +117,7 @@ class Layout:
         }
 
     def controller_manager_flags(self, kubeconfig: Path) -> Flags:
-        """All controllers but the one for addresses of nodes; there are no nodes."""
+        """All controllers but the one for addresses of nodes: none has a network."""
         return {
             "kubeconfig": kubeconfig,
             "leader-elect": "false",

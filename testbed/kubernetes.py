@@ -1,7 +1,7 @@
 """A real Kubernetes control plane as child processes: etcd, kube-apiserver and kube-controller-manager.
 
-It has everything of a cluster but nodes: admission, CRDs with validation, RBAC, server-side apply, watches, garbage
-collection, namespace deletion. The programs are built by :mod:`testbed.build`.
+It has everything of a cluster but nodes (:mod:`testbed.nodes`): admission, CRDs with validation, RBAC, server-side
+apply, watches, garbage collection, namespace deletion. The programs are built by :mod:`testbed.build`.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 #
 #   testbed/setup.sh python    the virtual environment .venv, with the packages of requirements-dev.txt
 #   testbed/setup.sh           that, RabbitMQ, and the Kubernetes control plane
-#   testbed/setup.sh bench     that, and the operator in Go that the bench compares with
-#   testbed/setup.sh tests     RabbitMQ, the control plane, helm, and Argo CD with kustomize and Redis
+#   testbed/setup.sh tests     that, helm, Argo CD with kustomize and Redis, and what makes pods ready: scheduler and KWOK
 #   testbed/setup.sh real      that, and a container registry
+#   testbed/setup.sh bench     RabbitMQ, the control plane, and the operator in Go that the bench compares with
 #
 # PYTHON names the interpreter to make .venv with (default: python3). Everything is said on stderr: stdout belongs to
 # the command that comes after.
@@ -104,7 +104,7 @@ if [ "${1:-all}" != python ]; then
         bundles+=(peer)
     elif [ "${1:-all}" != all ]; then
         install_program /usr/bin/redis-server Redis redis-server
-        bundles+=(helm kustomize argocd)
+        bundles+=(helm kustomize argocd scheduler kwok)
     fi
     [ "${1:-all}" != real ] || install_program /usr/bin/docker-registry "A container registry" docker-registry
     "$VENV/bin/python" -m testbed.build "${bundles[@]}" >/dev/null

@@ -173,7 +173,7 @@ class Stage:
         for nameserver in self.godaddy.nameservers:
             nameserver.lag = self.pace.nameserver_lag
         self.kube = Cluster(self.control_plane.server, self.control_plane.authority, self.control_plane.admin_token)
-        self.kubeconfig = await rights.install(self.control_plane, self.namespace)
+        self.kubeconfig = await self.account()
         self.ingress = await self._stack.enter_async_context(
             LoopbackIngress(self.kube, self.running, host=INGRESS_HOST, ingress_class=self.lane or None)
         )
@@ -238,6 +238,10 @@ class Stage:
             "DNS_RESOLVERS": ",".join(self.godaddy.resolvers),
             "DNS_ALLOWED_ZONES": ZONE,
         }
+
+    async def account(self) -> Path:
+        """The operator's account in the cluster: a kubeconfig with its token."""
+        return await rights.install(self.control_plane, self.namespace)
 
     def argocd_variables(self) -> dict[str, str]:
         """Address and login of Argo CD."""

@@ -72,7 +72,7 @@ class RealStage(Stage):
 
     @property
     def nodes_told(self) -> str:
-        return "with a node that runs nothing"
+        return "with a node of KWOK's, which runs nothing"
 
     async def argocd_things(self) -> list[Thing]:
         return await in_real_argocd(self.control_plane)

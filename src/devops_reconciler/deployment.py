@@ -37,6 +37,8 @@ from .resources.secret_copy import SecretCopy
 from .resources.world import ExternalResource, World
 from .runtime.settings import Settings
 
+SECRET_STEP = "secret-"
+"""What the names of the steps that copy a Secret begin with."""
 IMAGE_TIMEOUT = timedelta(minutes=2)
 """How long the registry may take to show what a finished build has pushed."""
 
@@ -125,7 +127,7 @@ def _environment(it: Deployment, make: _Steps) -> list[Step[World]]:
     found = [Step("claim", make.claim, argo, rank=3)]
     if it.place.local:
         found.append(Step("namespace", make.namespace, argo, rank=10))
-        found += [Step(f"secret-{s.name}", _always(s), argo, rank=11) for s in it.secrets]
+        found += [Step(f"{SECRET_STEP}{s.name}", _always(s), argo, rank=11) for s in it.secrets]
     if it.preview:
         found.append(Step("application", make.app, argo, rank=20))
     found.append(Step("release", make.release, argo, rank=21))

@@ -17,9 +17,8 @@ import yaml
 from devops_reconciler.api.definitions import DEFINITIONS, GROUP, VERSION
 from devops_reconciler.api.examples import EXAMPLES
 from testbed.kubernetes import ControlPlane
+from testbed.reader_shell import ReaderShell
 from tests.unit.docs.commands import PAGES, ROOT, Command, commands
-
-from .reader_shell import ReaderShell
 
 ELSEWHERE = {"docs/quickstart.md", "docs/installation.md", "docs/upgrade.md"}
 """Their commands are run in their order by `test_installation.py`."""

@@ -14,16 +14,11 @@ import yaml
 from devops_reconciler.runtime.settings import ConfigurationValidator
 from testbed import build, chart
 from testbed.kubernetes import ControlPlane
-
-from .reader_shell import ReaderShell
+from testbed.reader_shell import ReaderShell, blocks, files, page
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("quickstart.md", "upgrade.md", "installation.md")
 """In the order in which a newcomer comes to them."""
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(
-    r"^[^`\n]*`([\w./-]*\.\w+)`[^`\n]*(?:`[^`\n]*`[^`\n]*)*:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL
-)
 NEEDS = (
     "docker ",
     "rabbitmqctl ",
@@ -34,21 +29,14 @@ NEEDS = (
     "get dop,dr",
     "delete dop ",
 )
-"""What has no place on a bare API server: accounts elsewhere, containers that run, an operator that acts."""
+"""What has no place on a bare API server: accounts elsewhere, containers that run, an operator that acts.
+
+Of the quickstart tests/apiserver/test_quickstart.py types most of these too."""
 
 
-def page(name: str) -> str:
-    return (ROOT / "docs" / name).read_text()
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """The contents of a page's blocks in this language."""
-    return [content for fence, content in _BLOCK.findall(text) if fence == language]
-
-
-def files() -> dict[str, str]:
+def quickstart_files() -> dict[str, str]:
     """The files that the quickstart names before their content."""
-    found = dict(_FILE.findall(page("quickstart.md")))
+    found = files(page("quickstart.md"))
     assert found.keys() >= {"values.yaml", "shop.yaml", "manifests/kustomization.yaml"}
     return found
 
@@ -69,7 +57,7 @@ def cluster() -> Iterator[ControlPlane]:
 
 
 def test_every_command_works_in_its_order(cluster: ControlPlane, tmp_path: Path) -> None:
-    for name, text in files().items():
+    for name, text in quickstart_files().items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
@@ -93,7 +81,7 @@ def test_every_command_works_in_its_order(cluster: ControlPlane, tmp_path: Path)
 
 
 def test_the_values_and_the_secret_of_the_quickstart_are_a_good_configuration(tmp_path: Path) -> None:
-    (tmp_path / "values.yaml").write_text(files()["values.yaml"])
+    (tmp_path / "values.yaml").write_text(quickstart_files()["values.yaml"])
     objects = [each for each in yaml.safe_load_all(chart.template(["--values", str(tmp_path / "values.yaml")])) if each]
     (deployment,) = (each for each in objects if each["kind"] == "Deployment")
     given = variables(deployment) | dict(re.findall(r"--from-literal=(\w+)=(\S+)", page("quickstart.md")))

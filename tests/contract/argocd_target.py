@@ -102,9 +102,24 @@ class Target:
             },
         }
 
+    async def make_project(self) -> None:
+        """The project "shop", as the server judges applications by: for a moment it does without a new one."""
+        made = await self.client().create_project(self.project())
+
+        async def known() -> bool:
+            assert self.real is not None
+            try:
+                seen = await self.real.call("GET", "/api/v1/projects/shop/detailed")
+            except RuntimeError:
+                return False
+            return bool(seen["project"]["metadata"]["uid"] == made["metadata"]["uid"])
+
+        if self.real is not None:
+            await eventually(known, "Argo CD judges by the project that was made", timedelta(seconds=DEADLINE))
+
     async def deployed(self, client: ArgoCD, step: Callable[[], None] = lambda: None) -> ApplicationView:
         """Project and application "shop", synced and healthy."""
-        await client.create_project(self.project())
+        await self.make_project()
         await client.create_application(self.application(kustomize=pin(DIGEST)))
         await client.sync("shop", "shop")
         return await settled(client, step=step)

@@ -37,7 +37,7 @@ async def repository() -> AsyncIterator[Source]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def argocd(repository: Source, real_argocd: RealArgoCD | None) -> AsyncIterator[Target]:
     async with target(repository.sample, real=real_argocd) as found:
-        await found.client().create_project(found.project())
+        await found.make_project()
         yield found
 
 

@@ -76,7 +76,7 @@ async def test_an_update_of_a_missing_project_says_so(argocd: Target) -> None:
 
 async def test_an_update_that_would_break_applications_is_refused(argocd: Target) -> None:
     client = argocd.client()
-    await client.create_project(argocd.project())
+    await argocd.make_project()
     await client.create_application(argocd.application())
     project = await client.project("shop")
     assert project is not None
@@ -87,7 +87,7 @@ async def test_an_update_that_would_break_applications_is_refused(argocd: Target
 
 async def test_a_project_in_use_cannot_be_deleted_and_a_dying_application_uses_it(argocd: Target) -> None:
     client = argocd.client()
-    await client.create_project(argocd.project())
+    await argocd.make_project()
     await client.create_application(argocd.application())
     argocd.standin.stick_deletion("shop")
     await client.delete_application("shop", "shop")

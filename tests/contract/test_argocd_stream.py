@@ -22,7 +22,7 @@ SHORT = timedelta(milliseconds=500)
 @pytest.fixture
 async def argocd(real_argocd: RealArgoCD | None) -> AsyncIterator[Target]:
     async with target(real=real_argocd) as found:
-        await found.client().create_project(found.project())
+        await found.make_project()
         yield found
 
 

@@ -71,7 +71,7 @@ async def repin(client: ArgoCD, digest: str) -> None:
 
 
 async def make(argocd: Target, client: ArgoCD, **source: Any) -> None:
-    await client.create_project(argocd.project())
+    await argocd.make_project()
     await client.create_application(argocd.application(**source))
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from yarl import URL
 
@@ -161,12 +162,20 @@ class Clients:
     def git(self) -> Git:
         hosts = self.settings.git_allowed_hosts
         breaker_of = partial(self.breakers.of, "git")
-        return Git(hosts, self.clock, observer=self.metrics.vendor_call, breaker_of=breaker_of)
+        git = Git(hosts, self.clock, observer=self.metrics.vendor_call, breaker_of=breaker_of, ca_file=_authorities())
+        self.metrics.expires.labels("certificate", "git").set_function(git.certificates.earliest)
+        return git
 
     async def close(self) -> None:
         await self.pool.close()
         await self.unchecked.close()
         await self.visits.close()
+
+
+def _authorities() -> Path | None:
+    """The file that everything else here trusts, `SSL_CERT_FILE` where it is set: git would not look there."""
+    found = ssl.get_default_verify_paths().cafile
+    return Path(found) if found else None
 
 
 def _is_loopback(target: str | None) -> bool:

@@ -17,6 +17,7 @@ from ..api.deployment_record import (
 from ..api.errors import Waiting, fault_of
 from ..api.faults import Fault
 from ..api.project import DevOpsProjectSpec
+from ..deployment import SECRET_STEP
 from ..engine.conditions import CONFLICT, DRIFTED, READY, STALLED, VENDOR_DEGRADED, say, summarise
 from ..engine.ledger import EntryState
 from ..engine.lifecycle import release
@@ -250,7 +251,13 @@ class DeploymentEnd(Telling):
         held = self._holds(project) if project is not None else await self._is_last()
         mine = environment != PRODUCTION and held
         if not mine:
-            release(self.ledger, lambda entry: entry.shared, "the environment is not held by this deployment")
+            # Production stays as it is, but with its project goes what its images were pulled with.
+            leaves = held and _is_going(project)
+            release(
+                self.ledger,
+                lambda entry: entry.shared and not (leaves and entry.step.startswith(SECRET_STEP)),
+                "the environment is not held by this deployment",
+            )
         if await self._image_in_use(project):
             release(self.ledger, lambda entry: entry.step == "image", "an environment runs this image")
         application = ArgoApplicationInfo(
@@ -340,3 +347,7 @@ class DeploymentEnd(Telling):
             # Its last words are in its status: it goes when the broker has them.
             return replace(verdict, after=timedelta(seconds=1), released=False)
         return verdict
+
+
+def _is_going(project: dict[str, Any] | None) -> bool:
+    return project is None or "deletionTimestamp" in project["metadata"]

@@ -21,6 +21,7 @@ from ..runtime.clock import Clock
 from ..runtime.settings_lists import GitHost
 from .addresses import Resolve, addresses_of, check_addresses, literal
 from .breaker import CircuitBreaker
+from .git_certificates import GitCertificates
 from .git_errors import SERVICE
 from .git_names import FULL_COMMIT, SHORT_COMMIT, check_path, check_revision, check_url, host_of, is_at
 from .git_process import GitCredentials, Repository
@@ -68,7 +69,7 @@ class Git:
     `breaker_of` gives the breaker of a host (`git.example.com`, with `:port` where the URL has one).
     Every operation raises ValidationError (URL, revision or path not allowed, no repository there:
     RepositoryUnreadable), CredentialsError (401, 403), ExternalServiceError (network, time-out, 5xx, 429, or the
-    breaker is open).
+    breaker is open). `ca_file` has the authorities that are trusted; None: those that git was built with.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Git:
         self._ca_file = ca_file
         self._breaker_of = breaker_of
         self._addresses_of = resolve
+        self.certificates = GitCertificates(clock)
         self._turns = asyncio.Semaphore(PARALLEL)
         self._commits: _Recent[tuple[str, GitCredentials | None, str], str] = _Recent(COMMITS_KEPT)
         self._files: _Recent[tuple[str, GitCredentials | None, str, str], bytes | None] = _Recent(FILES_KEPT)
@@ -163,7 +165,7 @@ class Git:
                 held = await self._resolved(operation, repository)
                 kept = tempfile.TemporaryDirectory(prefix="git-", ignore_cleanup_errors=True)
                 with git_span(operation, repository.url), kept as folder:
-                    return await work(Session(operation, held, Path(folder)))
+                    answer = await work(Session(operation, held, Path(folder)))
         except TimeoutError:
             code = "timeout"
             text = f"git: {operation} of {repository.url}: not done within {self._timeout.total_seconds():g} s"
@@ -177,6 +179,8 @@ class Git:
         finally:
             if self._observer is not None:
                 self._observer(SERVICE, operation, code, self._clock.monotonic() - started)
+        await self.certificates.look(held)
+        return answer
 
     async def _resolved(self, operation: str, repository: Repository) -> Repository:
         """The repository with the addresses of its host. Raises ValidationError where nobody may be sent to one."""

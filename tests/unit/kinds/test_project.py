@@ -9,7 +9,7 @@ import pytest
 
 from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.kinds import KINDS
-from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, NAMESPACE, SECRET
 from tests.unit.world import GIT_URL, TEAM
 
 from .life import PARTS, Life
@@ -145,6 +145,35 @@ async def test_a_project_goes_in_order_the_records_first_the_image_repository_la
     assert (life.out.jenkins.folders, life.out.argocd.apps, life.out.argocd.app_projects) == ({}, {}, {})
     assert (life.out.hub.held, life.out.argocd.repos, life.out.jenkins.stored) == ({}, [], {})
     assert life.out.godaddy.zones["example.com"] == []
+
+
+async def test_what_pulls_the_images_of_production_goes_with_the_project_and_not_before() -> None:
+    life = Life()
+    life.out.secret("pull", {".dockerconfigjson": "{}"}, type="kubernetes.io/dockerconfigjson")
+    life.project(registry={"pullSecretRef": {"name": "pull"}})
+    life.set_up()
+    for name in ("one", "two"):
+        life.out.clock.advance(timedelta(seconds=1))
+        life.record(name)
+        await life.live(name)
+    await life.delete("one")
+    assert life.out.kubernetes.see(SECRET, "shop", "pull") is not None, "two needs it"
+    life.out.kubernetes.mark_deleted(DEVOPS_PROJECT, TEAM, "shop")
+    await life.delete("two")
+    assert life.out.kubernetes.see(SECRET, "shop", "pull") is None
+    assert life.out.kubernetes.see(NAMESPACE, None, "shop") is not None, "the namespace of production stays"
+
+
+async def test_an_orphaned_project_leaves_what_pulls_its_images() -> None:
+    life = Life()
+    life.out.secret("pull", {".dockerconfigjson": "{}"}, type="kubernetes.io/dockerconfigjson")
+    life.project(registry={"pullSecretRef": {"name": "pull"}}, deletionPolicy="Orphan")
+    life.set_up()
+    life.record("one")
+    await life.live("one")
+    life.out.kubernetes.mark_deleted(DEVOPS_PROJECT, TEAM, "shop")
+    await life.delete("one")
+    assert life.out.kubernetes.see(SECRET, "shop", "pull") is not None
 
 
 async def test_an_orphaned_project_leaves_its_things_with_their_marks() -> None:

@@ -66,8 +66,8 @@ def clients(**more: str) -> tuple[Clients, Metrics]:
     return Clients(found, Secrets(found, {}, clock), clock, metrics, Replica()), metrics
 
 
-def shown(metrics: Metrics, what: str) -> float | None:
-    labels = {"what": what, "service": "argocd"}
+def shown(metrics: Metrics, what: str, service: str = "argocd") -> float | None:
+    labels = {"what": what, "service": service}
     return metrics.registry.get_sample_value("devops_reconciler_expires_timestamp_seconds", labels)
 
 
@@ -90,3 +90,12 @@ def test_the_end_of_argocds_token_is_shown(token: str, ends: float) -> None:
     made, metrics = clients(argocd_token=token)
     made.argocd()
     assert shown(metrics, "token") == ends
+
+
+def test_git_trusts_whom_all_trust_and_shows_when_certificates_end(
+    files: ServingFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.authority))
+    made, metrics = clients()
+    assert made.git()._ca_file == files.authority
+    assert shown(metrics, "certificate", "git") == float("inf")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.build import BUNDLES, BuildError, cache_folder, find_go, parse_version
+from testbed.build import BUNDLES, BuildError, Bundle, cache_folder, find_go, parse_version
 
 KUBE = BUNDLES["kube"]
 
@@ -41,15 +41,25 @@ def test_another_version_is_another_folder(tmp_path: Path) -> None:
     assert dataclasses.replace(KUBE, programs={"etcd": "go.etcd.io/etcd/server/v3"}).digest != KUBE.digest
 
 
-def test_go_mod_has_every_program_as_a_tool_and_asks_for_go() -> None:
-    text = (KUBE.folder / "go.mod").read_text()
-    assert all(f"\t{package}\n" in text for package in KUBE.programs.values())
-    assert KUBE.needed_go >= (1, 26)
+@pytest.mark.parametrize("bundle", BUNDLES.values(), ids=BUNDLES)
+def test_go_mod_has_every_program_as_a_tool_and_asks_for_go(bundle: Bundle) -> None:
+    lines = (bundle.folder / "go.mod").read_text().splitlines()
+    assert all(f"\t{package}" in lines or f"tool {package}" in lines for package in bundle.programs.values())
+    assert bundle.needed_go >= (1, 26)
 
 
-def test_the_version_that_is_stamped_is_the_version_that_is_built() -> None:
-    stamped = next(value for name, value in KUBE.variables.items() if name.endswith("gitVersion"))
-    assert f"k8s.io/kubernetes {stamped} " in (KUBE.folder / "go.mod").read_text()
+def test_what_is_named_apart_is_built_apart() -> None:
+    assert BUNDLES["scheduler"].folder == KUBE.folder
+    assert BUNDLES["scheduler"].digest != KUBE.digest
+
+
+@pytest.mark.parametrize(
+    ("bundle", "variable", "module"),
+    [("kube", "gitVersion", "k8s.io/kubernetes"), ("kwok", "consts.Version", "sigs.k8s.io/kwok")],
+)
+def test_the_version_that_is_stamped_is_the_version_that_is_built(bundle: str, variable: str, module: str) -> None:
+    stamped = next(value for name, value in BUNDLES[bundle].variables.items() if name.endswith(variable))
+    assert f"{module} {stamped} " in (BUNDLES[bundle].folder / "go.mod").read_text()
 
 
 def test_a_go_that_is_too_old_is_named_with_what_to_do() -> None:

@@ -1,33 +1,31 @@
-"""What the node without a machine says of a pod."""
+"""What KWOK is told of the pods that are never to be ready."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from testbed.nodes import WAITING, status_of
+import yaml
+
+from testbed.build import BUNDLES
+from testbed.nodes import UNMARKED, unless_waiting
+
+OURS: list[dict[str, Any]] = list(yaml.safe_load_all((BUNDLES["kwok"].folder / "stages.yaml").read_text()))
 
 
-def pod(**annotations: str) -> dict[str, Any]:
-    containers = [{"name": "shop", "image": "acme/shop:1"}, {"name": "log", "image": "acme/log:1"}]
-    return {"metadata": {"name": "shop-1", "annotations": annotations}, "spec": {"containers": containers}}
+def stage(name: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"selector": {"matchExpressions": [{"key": ".status.phase"}]}}}
 
 
-def told(status: dict[str, Any]) -> dict[str, str]:
-    return {each["type"]: each["status"] for each in status["conditions"]}
+def expressions(stage: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stage["spec"]["selector"]["matchExpressions"]
+    return found
 
 
-def test_a_pod_runs_with_all_its_containers() -> None:
-    status = status_of(pod())
-    assert status["phase"] == "Running"
-    assert told(status)["Ready"] == "True"
-    assert [(each["image"], each["ready"], set(each["state"])) for each in status["containerStatuses"]] == [
-        ("acme/shop:1", True, {"running"}),
-        ("acme/log:1", True, {"running"}),
-    ]
+def test_no_pod_is_for_both_the_stage_that_makes_it_ready_and_the_one_that_keeps_it() -> None:
+    assert UNMARKED in expressions(unless_waiting(stage("pod-ready")))
+    (waiting,) = OURS
+    assert UNMARKED | {"operator": "Exists"} in expressions(waiting)
 
 
-def test_a_pod_that_is_to_wait_never_gets_ready_and_says_why() -> None:
-    status = status_of(pod(**{WAITING: "ImagePullBackOff"}))
-    assert status["phase"] == "Pending"
-    assert told(status) == {"PodScheduled": "True", "Initialized": "True", "ContainersReady": "False", "Ready": "False"}
-    assert {each["state"]["waiting"]["reason"] for each in status["containerStatuses"]} == {"ImagePullBackOff"}
+def test_a_pod_that_waits_may_be_deleted() -> None:
+    assert UNMARKED not in expressions(unless_waiting(stage("pod-delete")))
