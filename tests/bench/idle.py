@@ -20,6 +20,8 @@ LOOKS = 2
 """How often each object is looked at while requests are counted."""
 DEFAULT = timedelta(seconds=300)
 """`POLL_INTERVAL` where nobody sets it: what the figures are scaled to."""
+SETTLED = timedelta(seconds=10)
+"""Before the memory of one that does nothing at rest is read."""
 PER_HOUR = timedelta(hours=1) / DEFAULT / LOOKS
 
 
@@ -32,7 +34,7 @@ async def measure(repetitions: int) -> Findings:
             running = await running_in(stage, "idle-ours", operator, prefix="idle", pinned=False)
             ours = [await _at_rest(stage, running, level, POLL_INTERVAL * LOOKS) for level in LEVELS]
         async with NOOP.start(stage, "idle-noop") as running:
-            noop = [await _at_rest(stage, running, level, POLL_INTERVAL) for level in LEVELS]
+            noop = [await _at_rest(stage, running, level, SETTLED) for level in LEVELS]
     return findings_of(ours, noop, per_hour=PER_HOUR)
 
 

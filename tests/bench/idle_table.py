@@ -16,8 +16,8 @@ are counted over two looks at each object: to the API server by its audit log, t
 the vendors by their stand-ins, of which Argo CD's asks Git too. The slope between the two numbers of objects is what an
 object costs, whatever the operator needs for itself. It is scaled to a look every 300 s, the default."""
 MEMORY_TEXT = """\
-Resident memory by the kernel at the end of the same windows, of one process each, which has been through the creation
-of all these objects. An object of the no-op is about as large as one of ours."""
+Resident memory by the kernel, of one process each that has been through the creation of all these objects and is at
+rest again. An object of the no-op is about as large as one of ours."""
 
 
 @dataclass

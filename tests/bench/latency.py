@@ -19,7 +19,7 @@ from tests.bench.ground import lifted, operator_on, quiet, set_up, stage_at_once
 from tests.bench.storm import grow
 
 PROJECTS = [f"talk-{number}" for number in range(10)]
-AT_REST, AT_REST_EVERY = 40, timedelta(seconds=2)
+AT_REST, AT_REST_EVERY = 30, timedelta(seconds=2)
 IN_STORM_EVERY = timedelta(seconds=1)
 CHILDREN = 500
 STORMS = 3
