@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
 
-from tests.bench import children, crowd, idle, kept, latency, noisy, own_share, previews, writes
+from tests.bench import children, crowd, idle, kept, latency, own_share, writes
 from tests.bench.figures import Findings, Goal
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -24,8 +24,6 @@ SUBJECTS: dict[str, Measure] = {
     "children": children.measure,
     "latency": latency.measure,
     "idle": idle.measure,
-    "noisy": noisy.measure,
-    "previews": previews.measure,
 }
 LARGE = {"children": children.measure_large}
 """In place of the subjects of these names."""

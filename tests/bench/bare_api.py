@@ -13,13 +13,31 @@ from typing import Any, Self
 
 import aiohttp
 
+from testbed.kube_api import KubeApiError
 from testbed.kubernetes import ControlPlane
+from testbed.waiting import eventually
 from tests.bench import noop_kind
 
 CONNECTIONS = 12
 """As many as the operator has by default."""
 JSON = {"Content-Type": "application/json"}
 MERGE = {"Content-Type": "application/merge-patch+json"}
+
+
+async def define_noops(control_plane: ControlPlane) -> None:
+    """Make the kind of the no-ops where it is not there yet, and wait until it is served: at first the server answers 429."""
+    await control_plane.apply([noop_kind.CRD])
+
+    async def served() -> bool:
+        try:
+            await control_plane.get(noop_kind.collection("default"))
+        except KubeApiError as error:
+            if error.status != 429:
+                raise
+            return False
+        return True
+
+    await eventually(served, f"{noop_kind.PLURAL} are served")
 
 
 class BareApi:

@@ -9,7 +9,7 @@ from functools import partial
 
 from testbed.stage import Stage
 from tests.bench import noop_kind
-from tests.bench.bare_api import BareApi
+from tests.bench.bare_api import BareApi, define_noops
 from tests.bench.children_table import Measured, findings_of
 from tests.bench.contenders import NOOP, OURS, PEER, PEER_LIMITED, PEER_MANY, Contender
 from tests.bench.figures import Findings
@@ -60,7 +60,8 @@ def turned(some: Sequence[Contender], number: int) -> list[Contender]:
 async def _raw_capacity(stage: Stage) -> Callable[[], Awaitable[float]]:
     """What measures the status patches a second of a bare client, on objects that nobody watches."""
     admin = stage.control_plane
-    await admin.apply([noop_kind.CRD, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RAW_NAMESPACE}}])
+    await define_noops(admin)
+    await admin.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RAW_NAMESPACE}}])
     async with BareApi(admin) as api:
         await api.create_all(noop_kind.bodies(RAW_NAMESPACE, RAW_OBJECTS))
 

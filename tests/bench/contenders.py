@@ -16,6 +16,7 @@ from testbed.stage import Stage
 from testbed.stage_cluster import path
 from testbed.stage_operator import REPOSITORY, Operator, clean_environment
 from tests.bench import noop_kind, noop_kopf
+from tests.bench.bare_api import define_noops
 from tests.bench.ground import lifted
 from tests.bench.mix import MIX, children
 
@@ -84,7 +85,7 @@ async def operator_in(
 @asynccontextmanager
 async def writer_on(stage: Stage, namespace: str, command: Sequence[str], ready: str) -> AsyncIterator[Running]:
     """A program that says `ready` when it watches, with an account of its own that may do all."""
-    await stage.control_plane.apply([noop_kind.CRD])
+    await define_noops(stage.control_plane)
     kubeconfig = await stage.control_plane.add_administrator(namespace, ACCOUNT)
     process = ChildProcess(
         namespace,

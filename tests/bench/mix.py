@@ -22,19 +22,6 @@ def children(
         yield _child(namespace, plural, name, _spec(plural, name, git))
 
 
-def broken(namespace: str, git_address: str, count: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """So many that cannot become Ready: all kinds in turn, each refused for a reason of its own."""
-    for number in range(count):
-        plural, name = MIX[number % len(MIX)], f"broken-{number:05}"
-        specs: dict[str, dict[str, Any]] = {
-            "registrysettings": {"namespace": "somebodys"},
-            "jenkinssettings": {"git": {"url": f"http://{git_address}/{name}.git"}},
-            "argosettings": {"git": {"url": f"https://git.elsewhere.test/{name}.git"}, "source": {"path": "deploy"}},
-            "ingressresources": {"host": f"{name}.elsewhere.test"},
-        }
-        yield _child(namespace, plural, name, specs[plural])
-
-
 def _child(namespace: str, plural: str, name: str, spec: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     version = GROUP.removeprefix("/apis/")
     metadata = {"name": name, "namespace": namespace}

@@ -1,41 +1,30 @@
-"""When objects become what is waited for, by watch."""
+"""When objects become Ready, by watch."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Any
 
 from testbed.kube_api import KubeApi
 from tests.bench.ground import is_ready, until
 
 
 class Seen:
-    """Objects of some collections that match, with the time (monotonic seconds) at which each was first seen so."""
+    """Objects of some collections that become Ready, with the time (monotonic seconds) at which that was seen."""
 
-    def __init__(
-        self,
-        kube: KubeApi,
-        collections: Sequence[str],
-        matches: Callable[[dict[str, Any]], bool] = is_ready,
-        *,
-        new: bool = True,
-    ) -> None:
-        """`new`: only objects that are created while it watches."""
+    def __init__(self, kube: KubeApi, collections: Sequence[str]) -> None:
         self._kube = kube
         self._collections = collections
-        self._matches = matches
-        self._only_new = new
         self._new: set[str] = set()
         self.times: dict[str, float] = {}
         """By UID."""
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[Seen]:
-        """From now on."""
+        """From now on; what was there before does not count, whatever becomes of it."""
         begun = [(path, (await self._kube.get(path))["metadata"]["resourceVersion"]) for path in self._collections]
         tasks = [asyncio.create_task(self._watch(path, version)) for path, version in begun]
         try:
@@ -52,17 +41,14 @@ class Seen:
             uid = event["object"]["metadata"].get("uid", "")
             if event["type"] == "ADDED":
                 self._new.add(uid)
-            elif event["type"] == "MODIFIED" and self._is_meant(uid) and self._matches(event["object"]):
+            elif event["type"] == "MODIFIED" and uid in self._new and is_ready(event["object"]):
                 self.times.setdefault(uid, time.monotonic())
         raise ConnectionError(f"the watch of {path} has ended")
 
-    def _is_meant(self, uid: str) -> bool:
-        return not self._only_new or uid in self._new
-
     async def reach(self, count: int, deadline: timedelta) -> None:
-        """Until so many match; raises TimeoutError."""
+        """Until so many are Ready; raises TimeoutError."""
 
         async def reached() -> bool:
             return len(self.times) >= count
 
-        await until(reached, f"{count} objects of {', '.join(self._collections)}", deadline)
+        await until(reached, f"{count} objects of {', '.join(self._collections)} are Ready", deadline)

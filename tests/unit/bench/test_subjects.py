@@ -15,11 +15,7 @@ from tests.bench.idle_table import AtRest
 from tests.bench.idle_table import findings_of as of_idle
 from tests.bench.latency import findings_of as of_latency
 from tests.bench.metronome import latencies
-from tests.bench.mix import MIX, broken, children
-from tests.bench.noisy import ALONE, BESIDE, MEANWHILE
-from tests.bench.noisy import findings_of as of_noisy
-from tests.bench.previews import Lives
-from tests.bench.previews import findings_of as of_previews
+from tests.bench.mix import MIX, children
 from tests.bench.storm import Storm
 
 
@@ -86,21 +82,3 @@ def test_children_are_of_all_kinds_in_turn_and_have_names_of_their_own() -> None
     assert [path.rpartition("/")[2] for path, _ in made] == [*MIX, *MIX]
     assert len({body["metadata"]["name"] for _, body in made}) == 8
     assert {body["metadata"]["namespace"] for _, body in made} == {"team"}
-
-
-def test_broken_ones_are_of_all_kinds_and_none_is_like_another() -> None:
-    made = list(broken("team", "127.0.0.1:1", 8))
-    assert [path.rpartition("/")[2] for path, _ in made] == [*MIX, *MIX]
-    assert len({body["metadata"]["name"] for _, body in made}) == 8
-
-
-def test_a_noisy_neighbour_is_judged_by_what_comes_after_the_beginning() -> None:
-    found = of_noisy({ALONE: Spread.of([10.0]), MEANWHILE: Spread.of([500.0]), BESIDE: Spread.of([13.0])})
-    assert (found.goals[0].value, found.goals[0].reached) == (30, False)
-
-
-def test_previews_are_told_by_their_last() -> None:
-    lives = Lives(deployed=[1.0, 2.0], expired=[0.1, 0.3], cleaned=[4.0, 5.0], restart=2.5, restart_writes=0)
-    rows = of_previews(lives).tables[0].rows
-    assert rows[0] == ["terminal heartbeat", "1.0 s", "2.0 s", "2.0 s"]
-    assert rows[3] == ["new process ready", "2.5 s", "", "0 API writes"]
