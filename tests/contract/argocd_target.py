@@ -137,13 +137,31 @@ async def until(
     step: Callable[[], None] = lambda: None,
 ) -> ApplicationView:
     """Poll the application of project "shop" until `true` holds of it; `step` is called in between."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            app = await client.application(name, "shop")
-            if app is not None and true(ApplicationView(app)):
-                return ApplicationView(app)
-            step()
-            await asyncio.sleep(0.01)
+    app: Json | None = None
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                app = await client.application(name, "shop")
+                if app is not None and true(ApplicationView(app)):
+                    return ApplicationView(app)
+                step()
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise TimeoutError(f"after {DEADLINE:g} s {name} is {(app or {}).get('status')}") from None
+
+
+async def compared(client: ArgoCD) -> None:
+    """The application "shop" is compared with its source.
+
+    The controller knows of a new project a moment later than the server, and looks at an application that was before
+    it only minutes later, or when it is asked to.
+    """
+
+    async def done() -> bool:
+        app = await client.refresh("shop", "shop", hard=False)
+        return ApplicationView(app or {}).sync_status in ("Synced", "OutOfSync")
+
+    await eventually(done, "the application is compared", timedelta(seconds=DEADLINE))
 
 
 async def settled(client: ArgoCD, *, name: str = "shop", step: Callable[[], None] = lambda: None) -> ApplicationView:

@@ -29,7 +29,20 @@ from .argocd_orders import (
     release,
     stick_deletion,
 )
-from .argocd_target import DIGEST, IMAGE, OTHER_DIGEST, QUICK, Source, Target, pin, settled, source, target, until
+from .argocd_target import (
+    DIGEST,
+    IMAGE,
+    OTHER_DIGEST,
+    QUICK,
+    Source,
+    Target,
+    compared,
+    pin,
+    settled,
+    source,
+    target,
+    until,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 OLD, NEW = f"{IMAGE}@{DIGEST}", f"{IMAGE}@{OTHER_DIGEST}"
@@ -145,6 +158,7 @@ async def test_a_sync_of_what_is_being_deleted_is_a_reason_to_wait(argocd: Targe
 async def test_with_automated_sync_only_the_target_revision_may_be_synced(argocd: Target) -> None:
     client = argocd.client()
     await make(argocd, client)
+    await compared(client)
     await client.patch_application("shop", "shop", {"spec": {"syncPolicy": {"automated": {"prune": True}}}})
     await settled(client)
     with pytest.raises(ValidationError, match="auto-sync currently set to main") as refused:
