@@ -25,7 +25,7 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
 async def define_noops(control_plane: ControlPlane) -> None:
-    """Make the kind of the no-ops where it is not there yet, and wait until it is served: at first the server answers 429."""
+    """Make the kind of the no-ops where it is not there yet. Returns when it is served: at first the answer is 429."""
     await control_plane.apply([noop_kind.CRD])
 
     async def served() -> bool:
