@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from typing import Any
 
 from tests.bench.figures import Findings, Goal, Table
 
@@ -29,6 +30,10 @@ class AtRest:
     """Resident memory."""
     requests: Counter[str] = field(default_factory=Counter)
     """In the window, to whom."""
+
+    def json(self) -> dict[str, Any]:
+        """As plain values: `asdict` would make a Counter of pairs."""
+        return {"objects": self.objects, "kilobytes": self.kilobytes, "requests": dict(self.requests)}
 
 
 def slope(some: Sequence[AtRest], values: Sequence[float]) -> float:
@@ -65,8 +70,8 @@ def findings_of(ours: Sequence[AtRest], noop: Sequence[AtRest], *, per_hour: flo
         Goal("memory of a Ready object beyond that of a no-op", round(more, 1), KILOBYTES, " KB"),
     ]
     raw = {
-        "ours": [asdict(at) for at in ours],
-        "noop": [asdict(at) for at in noop],
+        "ours": [at.json() for at in ours],
+        "noop": [at.json() for at in noop],
         "hourly": hourly,
         "kilobytes": each,
     }

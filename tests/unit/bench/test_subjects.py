@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -74,6 +75,7 @@ def test_what_the_operator_needs_for_itself_is_no_cost_of_an_object() -> None:
     noop = [AtRest(100, 50_000), AtRest(600, 55_000)]
     found = of_idle(ours, noop, per_hour=6)
     assert [goal.value for goal in found.goals] == [12.0, 10.0]
+    assert json.loads(json.dumps(found.json()))["ours"][1]["requests"] == {"Kubernetes": 1250}
     assert found.tables[0].rows[0] == ["Kubernetes", "250", "1250", "12.00"]
 
 
