@@ -9,6 +9,7 @@ PYTHON ?= python3
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+PROFILE_ARGS ?=
 CHAOS_ARGS ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest $(PYTEST_ARGS)
@@ -16,7 +17,7 @@ PYTEST := $(BIN)/pytest $(PYTEST_ARGS)
 # PYTEST_ARGS="-n0" runs all in one.
 SIDE_BY_SIDE := $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-.PHONY: demo test test-unit test-apiserver test-e2e test-real chaos bench check audit image docs setup setup-tests setup-real python lock
+.PHONY: demo test test-unit test-apiserver test-e2e test-real chaos bench profile check audit image docs setup setup-bench setup-tests setup-real python lock
 
 demo: $(if $(findstring --real,$(DEMO_ARGS)),setup-real,setup)
 	@$(BIN)/devops-reconciler demo $(DEMO_ARGS)
@@ -48,8 +49,13 @@ test-real: setup-real
 chaos: setup
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
-bench: setup
+# BENCH_ARGS="children --large" chooses; what is not measured keeps its last figures in docs/benchmarks.md.
+bench: setup-bench
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+# Where the operator spends its time while a thousand objects are created, as a tree on stdout.
+profile: setup
+	@$(BIN)/python -m tests.bench.profile $(PROFILE_ARGS)
 
 check: python
 	$(BIN)/ruff check .
@@ -74,6 +80,9 @@ docs: python
 
 setup:
 	@PYTHON="$(PYTHON)" testbed/setup.sh
+
+setup-bench:
+	@PYTHON="$(PYTHON)" testbed/setup.sh bench
 
 setup-tests:
 	@PYTHON="$(PYTHON)" testbed/setup.sh tests

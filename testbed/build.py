@@ -1,8 +1,8 @@
-"""Builds the programs of the testbed from Go ``tool`` dependencies, once per set of versions.
+"""Builds the programs of the testbed, Go ``tool`` dependencies and one of our own, once per set of versions.
 
 ``python -m testbed.build kube`` prints the folder with the programs on stdout and its progress on stderr. The result is
-kept in the user's cache folder, named after the hash of ``go.mod`` and ``go.sum``; a second run finds it there. Two
-runs at the same time build once: the second waits for the first.
+kept in the user's cache folder, named after the hash of ``go.mod``, ``go.sum`` and our own source; a second run finds
+it there. Two runs at the same time build once: the second waits for the first.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Bundle:
         parts.append(repr((sorted(self.programs.items()), sorted(self.variables.items()), LINK_FLAGS)).encode())
         if self.files:
             parts.append(repr(sorted(self.files.items())).encode())
+        parts += [source.read_bytes() for source in sorted(self.folder.glob("*.go"))]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
     @property
@@ -148,6 +149,8 @@ BUNDLES = {
                 for name in ("node-initialize", "pod-ready", "pod-delete")
             },
         ),
+        # An operator that only writes, for tests/bench to compare with.
+        Bundle(folder=Path(__file__).parent / "peer", programs={"peer": "."}),
     )
 }
 

@@ -270,6 +270,11 @@ class Processes(ABC):
         for process in reversed(self._chosen(names)):
             process.kill()
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process ids of those that run, by name."""
+        return {name: process.pid for name, process in self._processes.items() if process.alive}
+
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.start)
         return self

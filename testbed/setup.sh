@@ -5,6 +5,7 @@
 #   testbed/setup.sh           that, RabbitMQ, and the Kubernetes control plane
 #   testbed/setup.sh tests     that, helm, Argo CD with kustomize and Redis, and what makes pods ready: scheduler and KWOK
 #   testbed/setup.sh real      that, and a container registry
+#   testbed/setup.sh bench     RabbitMQ, the control plane, and the operator in Go that the bench compares with
 #
 # PYTHON names the interpreter to make .venv with (default: python3). Everything is said on stderr: stdout belongs to
 # the command that comes after.
@@ -99,7 +100,9 @@ install_packages
 if [ "${1:-all}" != python ]; then
     install_program /usr/lib/rabbitmq/bin/rabbitmq-server RabbitMQ rabbitmq-server
     bundles=(kube)
-    if [ "${1:-all}" != all ]; then
+    if [ "${1:-all}" = bench ]; then
+        bundles+=(peer)
+    elif [ "${1:-all}" != all ]; then
         install_program /usr/bin/redis-server Redis redis-server
         bundles+=(helm kustomize argocd scheduler kwok)
     fi

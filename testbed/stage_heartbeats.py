@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-
-from testbed.rabbitmq import RabbitMQ
 
 EXCHANGE = "devops"
 HEARTBEAT_EXCHANGE = "devops.heartbeat"
@@ -46,10 +44,29 @@ class Heartbeat:
         return " ".join(str(word) for word in words if word)
 
 
+class Broker(Protocol):
+    """Where a broker is, and an account there."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def username(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
+
+    @property
+    def vhost(self) -> str: ...
+
+
 class Heartbeats:
     """The connection of a user to the broker: sends triggers, and has heard every heartbeat since it was opened."""
 
-    def __init__(self, broker: RabbitMQ, lane: str = "") -> None:
+    def __init__(self, broker: Broker, lane: str = "") -> None:
         """``lane`` sets the names at a broker of several stages apart."""
         self._broker = broker
         suffix = f".{lane}" if lane else ""

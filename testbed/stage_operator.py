@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,11 +30,18 @@ def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
 class Operator:
     """``devops-reconciler run`` as a child process. It may be killed, stopped and started again with the same log.
 
-    With a ``launcher`` it starts sooner, unless it is to run another source.
+    With a ``launcher`` it starts sooner, unless it is to run another source. ``python`` is the interpreter with its
+    options, such as a profiler as a module.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], log: Path, *, name: str = "operator", launcher: Launcher | None = None
+        self,
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        name: str = "operator",
+        launcher: Launcher | None = None,
+        python: Sequence[str] = (sys.executable,),
     ) -> None:
         self.environment = dict(environment)
         self.url = f"http://{self.environment['RECONCILER_HTTP_HOST']}:{self.environment['RECONCILER_HTTP_PORT']}"
@@ -42,7 +49,7 @@ class Operator:
         if launcher is not None and launcher.can_start(clean):
             self._process: ChildProcess = ForkedProcess(launcher, name, log=log, environment=clean, cwd=REPOSITORY)
         else:
-            command = [sys.executable, "-m", "devops_reconciler", "run"]
+            command = [*python, "-m", "devops_reconciler", "run"]
             self._process = ChildProcess(name, command, log=log, environment=clean, cwd=REPOSITORY)
 
     @property

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import platform
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
 
-from tests.bench import crowd, own_share, writes
-from tests.bench.figures import Findings
+from tests.bench import children, crowd, idle, kept, latency, own_share, writes
+from tests.bench.figures import Findings, Goal
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-HEAD = """\
-# Benchmarks
-
-Written by `make bench`. All of one table was measured in one run on one machine, alternating where two are compared.
-Figures are medians with the smallest and the largest. Ratios travel between machines, times do not.
-"""
-SUBJECTS: dict[str, Callable[[int], Awaitable[Findings]]] = {
+Measure = Callable[[int], Awaitable[Findings]]
+SUBJECTS: dict[str, Measure] = {
     "share": own_share.measure,
     "writes": writes.measure,
     "memory": crowd.measure_memory,
     "storm": crowd.measure_storm,
+    "children": children.measure,
+    "latency": latency.measure,
+    "idle": idle.measure,
 }
+LARGE = {"children": children.measure_large}
+"""In place of the subjects of these names."""
 
 
 def machine() -> str:
@@ -35,14 +34,17 @@ def machine() -> str:
     return f"{cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
 
 
-async def run(chosen: list[str], repetitions: int) -> dict[str, Findings]:
-    """Each subject on a stage of its own."""
-    found = {}
-    for name in chosen:
-        found[name] = await SUBJECTS[name](repetitions)
-        for table in found[name].tables:
+async def run(chosen: Mapping[str, Measure], repetitions: int, *, keep: bool) -> list[Goal]:
+    """Each subject on a stage of its own; kept as soon as it is measured, since the next one may fail."""
+    goals = []
+    for name, measure in chosen.items():
+        found = await measure(repetitions)
+        goals += found.goals
+        for table in found.tables:
             _say(f"\n{table.plain()}")
-    return found
+        if keep:
+            write({name: found})
+    return goals
 
 
 def _say(text: str) -> None:
@@ -51,14 +53,12 @@ def _say(text: str) -> None:
 
 
 def write(found: dict[str, Findings]) -> None:
-    """Into the documents."""
-    at = datetime.now(UTC).strftime("%Y-%m-%d")
-    parts = [HEAD, f"Last run: {at}, {machine()}.\n"]
-    parts += ["\n".join(f"- {goal.text}" for each in found.values() for goal in each.goals)]
-    parts += [f"\n{table.markdown()}" for each in found.values() for table in each.tables]
-    (DOCS / "benchmarks.md").write_text("\n".join(parts) + "\n")
-    content = {"at": at, "machine": machine(), "subjects": {name: each.json() for name, each in found.items()}}
-    (DOCS / "benchmarks.json").write_text(json.dumps(content, indent=2) + "\n")
+    """Into the documents, in place of what these subjects had found before."""
+    figures, page = DOCS / "benchmarks.json", DOCS / "benchmarks.md"
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    now = kept.merged(kept.load(figures), found, at=day, machine=machine(), order=SUBJECTS)
+    figures.write_text(kept.dump(now))
+    page.write_text(kept.document(now))
 
 
 def main() -> int:
@@ -66,15 +66,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], help="default: all")
     parser.add_argument("--repetitions", type=int, default=9)
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.json")
+    parser.add_argument(
+        "--write", action="store_true", help="keep the figures in docs; without subjects it is done anyway"
+    )
+    parser.add_argument("--large", action="store_true", help="5,000 children too")
     options = parser.parse_args()
-    found = asyncio.run(run(options.subjects or list(SUBJECTS), options.repetitions))
-    goals = [goal for each in found.values() for goal in each.goals]
+    subjects = SUBJECTS | LARGE if options.large else SUBJECTS
+    chosen = {name: subjects[name] for name in options.subjects or subjects}
+    goals = asyncio.run(run(chosen, options.repetitions, keep=options.write or not options.subjects))
     _say("")
     for goal in goals:
         _say(goal.text)
-    if options.write or not options.subjects:
-        write(found)
     return 0 if all(goal.reached for goal in goals) else 1
 
 

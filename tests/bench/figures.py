@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,10 @@ class Spread:
     @property
     def median(self) -> float:
         return statistics.median(self.values)
+
+    def percentile(self, percent: float) -> float:
+        """The least measurement that so many percent of all do not exceed (nearest rank)."""
+        return self.values[max(1, math.ceil(len(self.values) * percent / 100)) - 1]
 
     def text(self, unit: str = "", digits: int = 0) -> str:
         """The median, and from where to where the measurements go."""
@@ -55,21 +60,23 @@ class Table:
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure that has to be reached: `value` at most `limit`."""
+    """A figure that has to be reached: `value` at most `limit`, or at least."""
 
     name: str
     value: float
     limit: float
     unit: str = ""
+    at_least: bool = False
 
     @property
     def reached(self) -> bool:
-        return self.value <= self.limit
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     @property
     def text(self) -> str:
         word = "reached" if self.reached else "MISSED"
-        return f"{self.name}: {self.value:g}{self.unit}, at most {self.limit:g}{self.unit}: {word}"
+        bound = "at least" if self.at_least else "at most"
+        return f"{self.name}: {self.value:g}{self.unit}, {bound} {self.limit:g}{self.unit}: {word}"
 
 
 @dataclass
@@ -79,8 +86,9 @@ class Findings:
     tables: list[Table] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
     raw: dict[str, Any] = field(default_factory=dict)
-    """For the JSON document."""
+    """For the JSON document; no key is `goals` or `tables`."""
 
     def json(self) -> dict[str, Any]:
+        """All of it, as plain values."""
         goals = [{**asdict(goal), "reached": goal.reached} for goal in self.goals]
-        return {"goals": goals, **self.raw}
+        return {"goals": goals, "tables": [asdict(table) for table in self.tables], **self.raw}

@@ -44,7 +44,8 @@ def test_another_version_is_another_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bundle", BUNDLES.values(), ids=BUNDLES)
 def test_go_mod_has_every_program_as_a_tool_and_asks_for_go(bundle: Bundle) -> None:
     lines = (bundle.folder / "go.mod").read_text().splitlines()
-    assert all(f"\t{package}" in lines or f"tool {package}" in lines for package in bundle.programs.values())
+    others = [package for package in bundle.programs.values() if package != "."]
+    assert all(f"\t{package}" in lines or f"tool {package}" in lines for package in others)
     assert bundle.needed_go >= (1, 26)
 
 
@@ -65,3 +66,13 @@ def test_the_version_that_is_stamped_is_the_version_that_is_built(bundle: str, v
 def test_a_go_that_is_too_old_is_named_with_what_to_do() -> None:
     with pytest.raises(BuildError, match=r"Go 999.0 or newer is needed; found: (.|\n)*make setup"):
         find_go((999, 0))
+
+
+def test_another_source_of_our_own_is_another_folder(tmp_path: Path) -> None:
+    peer = BUNDLES["peer"]
+    folder = tmp_path / "peer"
+    shutil.copytree(peer.folder, folder)
+    copy = dataclasses.replace(peer, folder=folder)
+    assert copy.digest == peer.digest
+    (folder / "main.go").write_text((folder / "main.go").read_text() + "\n")
+    assert copy.digest != peer.digest

@@ -1,0 +1,69 @@
+"""At rest: requests for each object and hour, and memory for each object, as slopes between two numbers of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+from testbed.stage import Stage
+from tests.bench.contenders import NOOP, Running, operator_in, running_in
+from tests.bench.figures import Findings
+from tests.bench.ground import stage_at_once
+from tests.bench.idle_table import KUBERNETES, AtRest, findings_of
+from tests.bench.processor import resident_kilobytes
+from tests.bench.storm import grow, requests_by, still
+
+LEVELS = (100, 600)
+POLL_INTERVAL = timedelta(seconds=30)
+LOOKS = 2
+"""How often each object is looked at while requests are counted."""
+DEFAULT = timedelta(seconds=300)
+"""`POLL_INTERVAL` where nobody sets it: what the figures are scaled to."""
+SETTLED = timedelta(seconds=10)
+"""Before the memory of one that does nothing at rest is read."""
+PER_HOUR = timedelta(hours=1) / DEFAULT / LOOKS
+
+
+async def measure(repetitions: int) -> Findings:
+    """One run: what is counted hardly varies, and the looks take minutes."""
+    del repetitions
+    async with stage_at_once() as stage:
+        interval = f"{POLL_INTERVAL.total_seconds():g}s"
+        async with operator_in(stage, "idle-ours", POLL_INTERVAL=interval) as operator:
+            running = await running_in(stage, "idle-ours", operator, prefix="idle", pinned=False)
+            ours = [await _at_rest(stage, running, level, POLL_INTERVAL * LOOKS) for level in LEVELS]
+        async with NOOP.start(stage, "idle-noop") as running:
+            noop = [await _at_rest(stage, running, level, SETTLED) for level in LEVELS]
+    return findings_of(ours, noop, per_hour=PER_HOUR)
+
+
+async def _at_rest(stage: Stage, running: Running, level: int, window: timedelta) -> AtRest:
+    """With so many objects Ready, and after a window in which nothing changes."""
+    there = sum([len((await stage.kube.get(path))["items"]) for path in running.collections])
+    await grow(stage, running, list(running.wanted(level))[there:])  # their names count on
+    await still(stage, running.user)
+    before, since = _vendors(stage), stage.control_plane.audit.position()
+    await asyncio.sleep(window.total_seconds())
+    requests = _vendors(stage) - before
+    requests[KUBERNETES] = _requests(stage, running.user, since)
+    return AtRest(level, resident_kilobytes(running.pid), requests)
+
+
+def _requests(stage: Stage, user: str, since: int) -> int:
+    """Of this user to the API server; a watch counts when it begins, the Lease and Kopf's peering do not."""
+    found = requests_by(stage, user, since)
+    return sum(event.verb != "watch" or event.stage == "ResponseStarted" for event in found)
+
+
+def _vendors(stage: Stage) -> Counter[str]:
+    """How many requests each service has seen so far."""
+    standins = {
+        "Jenkins": stage.jenkins.controls,
+        "Argo CD": stage.argocd.controls,
+        "Docker Hub": stage.hub.controls,
+        "registry": stage.hub.registry.controls,
+        "GoDaddy": stage.godaddy.controls,
+    }
+    found = Counter({name: controls.counts.total() for name, controls in standins.items()})
+    return found + Counter({"Git": stage.git.requests.total()})

@@ -1,0 +1,33 @@
+"""What processes have used of the processor and of memory, by the kernel."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Of these processes since they began, and of their children that have ended."""
+    return sum(_ticks(pid) for pid in pids) / TICK
+
+
+def _ticks(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        # The name, in brackets, may hold anything; utime, stime, cutime and cstime are the 12th to 15th field after it.
+        fields = file.read().rpartition(")")[2].split()
+    return sum(int(each) for each in fields[11:15])
+
+
+def own_cpu_seconds() -> float:
+    """Of this process, without its children."""
+    return time.process_time()
+
+
+def resident_kilobytes(pid: int) -> float:
+    """Resident memory of a process, in units of 1,000 bytes."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        line = next(line for line in status if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1.024

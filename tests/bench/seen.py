@@ -1,0 +1,54 @@
+"""When objects become Ready, by watch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+
+from testbed.kube_api import KubeApi
+from tests.bench.ground import is_ready, until
+
+
+class Seen:
+    """Objects of some collections that become Ready, with the time (monotonic seconds) at which that was seen."""
+
+    def __init__(self, kube: KubeApi, collections: Sequence[str]) -> None:
+        self._kube = kube
+        self._collections = collections
+        self._new: set[str] = set()
+        self.times: dict[str, float] = {}
+        """By UID."""
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[Seen]:
+        """From now on; what was there before does not count, whatever becomes of it."""
+        begun = [(path, (await self._kube.get(path))["metadata"]["resourceVersion"]) for path in self._collections]
+        tasks = [asyncio.create_task(self._watch(path, version)) for path, version in begun]
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _watch(self, path: str, version: str) -> None:
+        async for event in self._kube.watch(path, version):
+            uid = event["object"]["metadata"].get("uid", "")
+            if event["type"] == "ADDED":
+                self._new.add(uid)
+            elif event["type"] == "MODIFIED" and uid in self._new and is_ready(event["object"]):
+                self.times.setdefault(uid, time.monotonic())
+        raise ConnectionError(f"the watch of {path} has ended")
+
+    async def reach(self, count: int, deadline: timedelta) -> None:
+        """Until so many are Ready; raises TimeoutError."""
+
+        async def reached() -> bool:
+            return len(self.times) >= count
+
+        await until(reached, f"{count} objects of {', '.join(self._collections)} are Ready", deadline)
