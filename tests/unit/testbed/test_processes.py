@@ -127,20 +127,20 @@ class Two(Processes):
     def __init__(self, *, fails: bool = False) -> None:
         super().__init__("devops-reconciler-test")
         self.folder = self._run.path
-        self.pids: dict[str, int] = {}
+        self.started: dict[str, int] = {}
         self._fails = fails
 
     def _set_up(self) -> None:
         for name in ("first", "second"):
             self._processes[name] = ChildProcess(name, ["sleep", "600"], log=self.folder / name)
             self._processes[name].start()
-            self.pids[name] = self._processes[name].pid
+            self.started[name] = self._processes[name].pid
         if self._fails:
             raise ProcessError("no luck")
 
     @property
     def left(self) -> list[str]:
-        return [name for name, pid in self.pids.items() if runs(pid)]
+        return [name for name, pid in self.started.items() if runs(pid)]
 
 
 async def test_processes_that_are_one_service_come_and_go_together() -> None:
@@ -157,7 +157,7 @@ def test_a_start_that_fails_leaves_neither_process_nor_folder() -> None:
     two = Two(fails=True)
     with pytest.raises(ProcessError, match="no luck"):
         two.start()
-    assert len(two.pids) == 2
+    assert len(two.started) == 2
     assert (two.left, two.folder.exists()) == ([], False)
 
 
