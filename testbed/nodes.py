@@ -26,6 +26,9 @@ NAMESPACE = "kube-system"
 SCHEDULER, KWOK = "kube-scheduler", "kwok"
 ROOM = {"cpu": "1k", "memory": "1Ti", "ephemeral-storage": "1Ti", "pods": "1000"}
 START_DEADLINE = timedelta(seconds=60)
+LEASE = timedelta(seconds=40)
+"""As a kubelet's. Without one the cluster takes the node for dead after 50 s, and its pods for unready for ever."""
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 UNMARKED = {"key": '.metadata.annotations["testbed/waiting"]', "operator": "DoesNotExist"}
 
 
@@ -50,6 +53,7 @@ class Nodes(Processes):
             f"--kubeconfig={accounts[KWOK]}",
             f"--config={stages}",
             "--manage-all-nodes=true",
+            f"--node-lease-duration-seconds={LEASE.total_seconds():.0f}",
             f"--server-address={self._health}",
         ]
         self._begin(KWOK, [kwok, *flags], lambda: answers(f"http://{self._health}/healthz"))
@@ -70,11 +74,15 @@ class Nodes(Processes):
         process.wait_until_ready(ready, START_DEADLINE)
 
     async def _usable(self) -> bool:
-        """Whether pods may be put on it: the cluster takes the taint of a new node off once it is ready."""
-        node = await self._control_plane.api().get(f"/api/v1/nodes/{NODE}")
+        """Whether pods may be put on it and stay ready.
+
+        The cluster takes the taint of a new node off once it is ready; by its lease it knows that the node lives.
+        """
+        api = self._control_plane.api()
+        node, lease = await api.get(f"/api/v1/nodes/{NODE}"), await api.find(f"{LEASES}/{NODE}")
         conditions = (node.get("status") or {}).get("conditions") or ()
         ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-        return ready and not node["spec"].get("taints")
+        return ready and not node["spec"].get("taints") and lease is not None
 
 
 def _stages(programs: Path) -> list[Object]:
