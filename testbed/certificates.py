@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,17 @@ class ServingFiles:
     authority: Path
     certificate: Path
     key: Path
+
+    @property
+    def ends(self) -> float:
+        """When the certificate ends (unix time)."""
+        return x509.load_pem_x509_certificate(self.certificate.read_bytes()).not_valid_after_utc.timestamp()
+
+    def context(self) -> ssl.SSLContext:
+        """TLS of a server that shows the certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
 
 
 def write_serving_files(folder: Path, names: Sequence[str], addresses: Sequence[str]) -> ServingFiles:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -42,6 +42,12 @@ class ReaderShell:
             "KUBECONFIG": str(kubeconfig),
             "HOME": str(home),
         }
+
+    def keeps(self, files: Mapping[str, str]) -> None:
+        """Writes the files of a page where the commands look for them."""
+        for name, text in files.items():
+            (self.home / name).parent.mkdir(exist_ok=True)
+            (self.home / name).write_text(text)
 
     def types(self, commands: str) -> str:
         """What the commands print; they neither fail nor warn."""

@@ -17,6 +17,8 @@ from typing import Any
 import yaml
 
 from testbed import build, chart
+from testbed.argocd_settings import NAMESPACE as ARGOCD
+from testbed.kube_api import Object
 from testbed.kubernetes import ControlPlane
 from testbed.nodes import Nodes
 from testbed.processes import free_port
@@ -28,6 +30,14 @@ NAMESPACE = chart.NAMESPACE
 PAGE = "quickstart.md"
 NOT_TYPED = ("rabbitmqctl ", "argocd account ", "docker ")
 """Accounts that are there already, and an image for a registry that nobody has."""
+ARGOCD_SETTINGS: list[Object] = [
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ARGOCD}},
+    *(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": ARGOCD}}
+        for name in ("argocd-cm", "argocd-rbac-cm")
+    ),
+]
+"""What Argo CD has in a cluster for its settings, before anybody has changed them."""
 _LITERAL = re.compile(r"--from-literal=(\w+)=\S+")
 _SHIM = """\
 #!/bin/sh
@@ -81,9 +91,7 @@ class Newcomer:
         (home / "deploy").symlink_to(chart.DEPLOY)
         known = [programs, build.ensure("helm"), Path(sys.executable).parent]
         self._shell = ReaderShell(home, stage.control_plane.kubeconfig(), known)
-        for name, text in self.files().items():
-            (home / name).parent.mkdir(exist_ok=True)
-            (home / name).write_text(text)
+        self._shell.keeps(self.files())
 
     def files(self) -> dict[str, str]:
         """Those of the page, with addresses that are the newcomer's own."""

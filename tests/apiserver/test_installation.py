@@ -16,13 +16,13 @@ from testbed import build, chart
 from testbed.kubernetes import ControlPlane
 from testbed.reader_shell import ReaderShell, blocks, files, page
 
+from .newcomer import ARGOCD_SETTINGS, NOT_TYPED
+
 ROOT = Path(__file__).parents[2]
 PAGES = ("quickstart.md", "upgrade.md", "installation.md")
 """In the order in which a newcomer comes to them."""
 NEEDS = (
-    "docker ",
-    "rabbitmqctl ",
-    "argocd account ",
+    *NOT_TYPED,
     " rollout status ",
     " exec ",
     " wait ",
@@ -46,22 +46,15 @@ def cluster() -> Iterator[ControlPlane]:
     """One that has never heard of us, with what Argo CD has for its settings."""
     control_plane = ControlPlane()
     control_plane.start()
-    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}
-    maps = [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "argocd"}}
-        for name in ("argocd-cm", "argocd-rbac-cm")
-    ]
-    asyncio.run(control_plane.apply([space, *maps]))
+    asyncio.run(control_plane.apply(ARGOCD_SETTINGS))
     yield control_plane
     control_plane.stop()
 
 
 def test_every_command_works_in_its_order(cluster: ControlPlane, tmp_path: Path) -> None:
-    for name, text in quickstart_files().items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     newcomer = ReaderShell(tmp_path, cluster.kubeconfig(), [cluster.programs, build.ensure("helm")])
+    newcomer.keeps(quickstart_files())
 
     said = "".join(newcomer.types(commands) for name in PAGES for commands in blocks(page(name), "sh"))
 

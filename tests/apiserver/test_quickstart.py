@@ -11,20 +11,14 @@ from testbed.outside import Outside
 from testbed.reader_shell import blocks, page
 from testbed.stage_operator import Operator
 
-from .newcomer import NAMESPACE, PAGE, BareStage, Newcomer
+from .newcomer import ARGOCD_SETTINGS, NAMESPACE, PAGE, BareStage, Newcomer
 
 DEADLINE = timedelta(minutes=2)
-ARGOCD_SETTINGS = ("argocd-cm", "argocd-rbac-cm")
 
 
 async def prepare(stage: BareStage) -> None:
     """What is there before: Argo CD's settings, and a repository as the page wants it, with a branch to try."""
-    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}
-    maps = [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "argocd"}}
-        for name in ARGOCD_SETTINGS
-    ]
-    await stage.control_plane.apply([space, *maps])
+    await stage.control_plane.apply(ARGOCD_SETTINGS)
     await stage.sample("shop")
 
 

@@ -86,20 +86,29 @@ async def until(
 
 
 async def quiet(stage: Stage, deadline: timedelta = timedelta(seconds=30)) -> None:
-    """Until the operator has written nothing to the API server for a while, its Lease apart."""
+    """Until the operator of the stage has written nothing to the API server for a while."""
+    await still(stage, user_in(stage.namespace), deadline)
+
+
+async def still(stage: Stage, user: str, deadline: timedelta = timedelta(minutes=2)) -> None:
+    """Until this user has written nothing for a while, the Lease apart."""
 
     async def silent() -> bool:
         since = stage.control_plane.audit.position()
         await asyncio.sleep(QUIET_FOR.total_seconds())
-        return not any(event.verb in WRITES for event in requests(stage, since))
+        return not any(event.verb in WRITES for event in requests_by(stage, user, since))
 
-    await until(silent, "the operator is quiet", deadline)
+    await until(silent, f"{user} writes nothing more", deadline)
 
 
 def requests(stage: Stage, since: int) -> list[AuditEvent]:
-    """What the operator asked of the API server for its work."""
-    found = stage.control_plane.audit.events(user=user_in(stage.namespace), since=since)
-    return [event for event in found if event.resource not in APART]
+    """What the operator of the stage asked of the API server for its work."""
+    return requests_by(stage, user_in(stage.namespace), since)
+
+
+def requests_by(stage: Stage, user: str, since: int) -> list[AuditEvent]:
+    """What this user asked for, the Lease and Kopf's peering apart. `user` is its whole name in the log."""
+    return [e for e in stage.control_plane.audit.events(user=user, since=since) if e.resource not in APART]
 
 
 def writes(stage: Stage, since: int) -> list[AuditEvent]:

@@ -9,10 +9,10 @@ from datetime import timedelta
 from testbed.stage import Stage
 from tests.bench.contenders import NOOP, Running, operator_in, running_in
 from tests.bench.figures import Findings
-from tests.bench.ground import stage_at_once
+from tests.bench.ground import requests_by, stage_at_once, still
 from tests.bench.idle_table import KUBERNETES, AtRest, findings_of
 from tests.bench.processor import resident_kilobytes
-from tests.bench.storm import grow, requests_by, still
+from tests.bench.storm import grow
 
 LEVELS = (100, 600)
 POLL_INTERVAL = timedelta(seconds=30)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from testbed.audit import AuditEvent
 from testbed.stage import Stage
 from tests.bench.bare_api import BareApi
 from tests.bench.contenders import Running, Wanted
-from tests.bench.ground import APART, QUIET_FOR, WRITES, until
+from tests.bench.ground import WRITES, requests_by, still
 from tests.bench.processor import cpu_seconds, own_cpu_seconds
 from tests.bench.seen import Seen
 
@@ -100,19 +99,3 @@ def _first_creation(stage: Stage, since: int) -> datetime:
         for event in stage.control_plane.audit.events(user="admin", since=since)
         if event.verb == "create"
     )
-
-
-def requests_by(stage: Stage, user: str, since: int) -> list[AuditEvent]:
-    """What this user asked for, the Lease and Kopf's peering apart. `user` is its whole name in the log."""
-    return [e for e in stage.control_plane.audit.events(user=user, since=since) if e.resource not in APART]
-
-
-async def still(stage: Stage, user: str, deadline: timedelta = timedelta(minutes=2)) -> None:
-    """Until this user has written nothing for a while."""
-
-    async def silent() -> bool:
-        since = stage.control_plane.audit.position()
-        await asyncio.sleep(QUIET_FOR.total_seconds())
-        return not any(event.verb in WRITES for event in requests_by(stage, user, since))
-
-    await until(silent, f"{user} writes nothing more", deadline)

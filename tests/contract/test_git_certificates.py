@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -34,9 +33,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServingFiles:
 @pytest.fixture
 async def safe(files: ServingFiles) -> AsyncIterator[Repository]:
     """A repository behind TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files.certificate, files.key)
-    async with GitServer(tls=context) as server:
+    async with GitServer(tls=files.context()) as server:
         repository = await server.create("shop")
         await fill(repository)
         yield repository
@@ -46,16 +43,11 @@ def client_of(url: str, clock: FakeClock, authority: Path | None) -> Git:
     return Git([GitHost.parse(url.removesuffix("/shop.git"))], clock, ca_file=authority)
 
 
-def end_of(files: ServingFiles) -> float:
-    decoded = ssl._ssl._test_decode_cert(str(files.certificate))  # type: ignore[attr-defined]
-    return float(ssl.cert_time_to_seconds(decoded["notAfter"]))
-
-
 async def test_a_server_tells_when_its_certificate_ends(safe: Repository, files: ServingFiles) -> None:
     git = client_of(safe.url, FakeClock(), files.authority)
     assert git.certificates.earliest() == math.inf
     assert await git.resolve(safe.url, "main") == await hash_of(safe, "main")
-    assert git.certificates.earliest() == end_of(files)
+    assert git.certificates.earliest() == files.ends
 
 
 async def test_a_server_is_looked_at_again_after_an_hour_and_forgotten_after_a_day(
@@ -70,10 +62,10 @@ async def test_a_server_is_looked_at_again_after_an_hour_and_forgotten_after_a_d
     monkeypatch.setenv("SSL_CERT_FILE", str(write_serving_files(others, ["localhost"], ["127.0.0.1"]).authority))
     clock.advance(INTERVAL - timedelta(seconds=1))
     await git.probe(safe.url)
-    assert git.certificates.earliest() == end_of(files)
+    assert git.certificates.earliest() == files.ends
     clock.advance(KEPT - INTERVAL)
     await git.probe(safe.url)
-    assert git.certificates.earliest() == end_of(files)
+    assert git.certificates.earliest() == files.ends
     clock.advance(timedelta(seconds=1))
     assert git.certificates.earliest() == math.inf
     monkeypatch.setenv("SSL_CERT_FILE", str(files.authority))
@@ -81,7 +73,7 @@ async def test_a_server_is_looked_at_again_after_an_hour_and_forgotten_after_a_d
     assert git.certificates.earliest() == math.inf, "a look an hour"
     clock.advance(INTERVAL)
     await git.probe(safe.url)
-    assert git.certificates.earliest() == end_of(files)
+    assert git.certificates.earliest() == files.ends
 
 
 async def test_a_server_whom_nobody_trusts_is_refused(safe: Repository, tmp_path: Path) -> None:

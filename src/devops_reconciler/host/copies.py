@@ -50,7 +50,7 @@ class Copies:
         """
         if obj["kind"] == DEPLOYMENT_RECORD.kind:
             return False
-        key, version = key_of(dict(obj)), str(obj["metadata"]["resourceVersion"])
+        key, version = key_of(obj), str(obj["metadata"]["resourceVersion"])
         known = self._known.get(key)
         if known is not None and not _is_newer(version, known.version):
             return False
@@ -79,7 +79,7 @@ class Copies:
     def confirm(self, listed: Iterable[Mapping[str, Any]], asked: float) -> None:
         """What a list has that was asked for then (monotonic): the copies that say the same count anew."""
         for obj in listed:
-            known = self._known.get(key_of(dict(obj)))
+            known = self._known.get(key_of(obj))
             if known is not None and known.version == obj["metadata"]["resourceVersion"]:
                 known.at = max(known.at, asked)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -138,7 +139,7 @@ def _created(obj: dict[str, Any]) -> datetime | None:
     return datetime.fromisoformat(created) if created else None
 
 
-def key_of(obj: dict[str, Any]) -> Key:
+def key_of(obj: Mapping[str, Any]) -> Key:
     """The key of an object as read."""
     metadata = obj["metadata"]
     return Key(str(obj["kind"]), str(metadata["namespace"]), str(metadata["name"]))
