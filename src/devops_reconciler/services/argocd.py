@@ -64,9 +64,15 @@ class ArgoCD:
                 return item
         return None
 
-    async def applications(self, project: str | None = None, selector: str | None = None) -> list[Json]:
-        """All applications that our account may see, of one project, with a label selector. There are no pages."""
-        return await self._list_applications([("projects", project or ""), ("selector", selector or "")])
+    async def applications(
+        self, project: str | None = None, selector: str | None = None, *, name: str | None = None
+    ) -> list[Json]:
+        """The applications that our account may see: of one project, with a label selector, of one name.
+
+        There are no pages: without any of these the answer is as long as Argo CD has applications.
+        """
+        wanted = [("projects", project or ""), ("selector", selector or ""), ("name", name or "")]
+        return await self._list_applications(wanted)
 
     async def create_application(self, app: Json) -> Json:
         """Create it, without a look into the repository (`validate=false`); its manifests are judged by the sync.
