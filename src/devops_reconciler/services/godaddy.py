@@ -15,9 +15,9 @@ from urllib.parse import quote
 from ..api.errors import Refused, ValidationError
 from ..runtime.clock import Clock
 from .godaddy_errors import UNKNOWN_DOMAIN, translated, unknown_domain
-from .godaddy_shared import SharedReads
 from .godaddy_types import APEX, Record, record_of, relative_name
 from .http import Http, Response, details_of
+from .shared_reads import SharedReads
 
 __all__ = ["APEX", "PAGE", "GoDaddy", "Record", "relative_name"]
 
