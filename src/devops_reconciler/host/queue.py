@@ -6,15 +6,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from ..runtime.slots import Slots
 from ..runtime.urgency import Urgency, urgency
 
 
-@dataclass(frozen=True, order=True)
-class Key:
+class Key(NamedTuple):
     """An object: kind, namespace, name."""
 
     kind: str
@@ -111,6 +110,11 @@ class WorkQueue:
             timer.cancel()
         self._again.discard(key)
         self._missed.discard(key)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether passes may begin."""
+        return not self._closed
 
     @property
     def planned(self) -> int:
