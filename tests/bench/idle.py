@@ -20,6 +20,8 @@ DEFAULT = timedelta(seconds=300)
 """`POLL_INTERVAL` where nobody sets it: what the figures are scaled to."""
 FIRST_LOOK = 1.2
 """In intervals: an object rests once it was looked at, a little late as all looks are, after it was Ready."""
+WAVE = 100
+"""So many objects are created at a time: a process keeps what its largest storm has taken, whoever is Ready since."""
 SETTLED = timedelta(seconds=10)
 """Before the memory of one that does nothing at rest is read."""
 
@@ -65,7 +67,7 @@ measure_large = partial(measure, plan=LARGE)
 async def _grown(stage: Stage, running: Running, level: int, settled: timedelta) -> None:
     """So many objects are Ready, and nothing changes for so long."""
     there = sum([len((await stage.kube.get(path))["items"]) for path in running.collections])
-    await grow(stage, running, list(running.wanted(level))[there:])  # their names count on
+    await grow(stage, running, list(running.wanted(level))[there:], WAVE)  # their names count on
     await still(stage, running.user)
     await asyncio.sleep(settled.total_seconds())
 
