@@ -25,7 +25,7 @@ SUBJECTS: dict[str, Measure] = {
     "latency": latency.measure,
     "idle": idle.measure,
 }
-LARGE = {"children": children.measure_large}
+LARGE: dict[str, Measure] = {"children": children.measure_large, "idle": idle.measure_large}
 """In place of the subjects of these names."""
 
 
@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument(
         "--write", action="store_true", help="keep the figures in docs; without subjects it is done anyway"
     )
-    parser.add_argument("--large", action="store_true", help="5,000 children too")
+    parser.add_argument("--large", action="store_true", help="up to 5,000 objects")
     options = parser.parse_args()
     subjects = SUBJECTS | LARGE if options.large else SUBJECTS
     chosen = {name: subjects[name] for name in options.subjects or subjects}

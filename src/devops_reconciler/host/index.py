@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 from ..api.deployment_record import PRODUCTION
@@ -15,7 +16,7 @@ from .first_look import is_at_work
 from .queue import Key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Seen:
     project: str
     environment: str
@@ -140,6 +141,6 @@ def _created(obj: dict[str, Any]) -> datetime | None:
 
 
 def key_of(obj: Mapping[str, Any]) -> Key:
-    """The key of an object as read."""
+    """The key of an object as read. Its words are the same strings for all readings: keys are kept in many places."""
     metadata = obj["metadata"]
-    return Key(str(obj["kind"]), str(metadata["namespace"]), str(metadata["name"]))
+    return Key(intern(str(obj["kind"])), intern(str(metadata["namespace"])), intern(str(metadata["name"])))

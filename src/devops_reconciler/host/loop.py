@@ -128,6 +128,7 @@ class Loop:
     async def stand_down(self, within: timedelta) -> None:
         """Begin no more passes, let those that run end within this time, and send no more heartbeats."""
         await self.queue.close(within)
+        self._copies.clear()
         self._uids.clear()
         self._outbox.forget_all()
 
@@ -146,7 +147,9 @@ class Loop:
             if self._told.get(key) == version:
                 return
             self._current[key] = obj["metadata"]["uid"]
-            if self._copies.learn(obj) and self._own.get(key) != version:
+            if not self.queue.is_open:
+                self._copies.forget(key)  # who does not act has no use for copies: a term begins with none
+            elif self._copies.learn(obj) and self._own.get(key) != version:
                 self._copies.doubt(key)
         self._told[key] = version
         self._requesters.note(obj, deleted=deleted)
@@ -167,10 +170,6 @@ class Loop:
         for namespace in self._world.settings.reconciler_namespaces:
             for key in self.index.of_application(namespace, project, environment, now):
                 self.queue.wake(key)
-
-    def look(self, obj: dict[str, Any]) -> None:
-        """Time for a look, whether something has changed or not."""
-        self.queue.wake(key_of(obj))
 
     async def wait_released(self, obj: dict[str, Any]) -> None:
         """Until nothing of the object is left outside: then its finalizer may go."""
@@ -280,7 +279,8 @@ class Loop:
         self.queue.forget(key)
         self._own.pop(key, None)
         self._told.pop(key, None)
-        self._current.pop(key, None)
+        if (known := self._current.pop(key, None)) is not None:
+            self._world.project_files.forget(known)
         self._copies.forget(key)
         self._tally.forget(key)
         self._traces.forget(key)
@@ -291,7 +291,6 @@ class Loop:
         uid = self._uids.pop(key, None)
         if uid is not None:
             self._outbox.forget(uid)
-            self._world.project_files.forget(uid)
         event = self._released.pop(key, None)
         if event is not None:
             event.set()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextvars import Context
 from datetime import timedelta
+from typing import NamedTuple
 
 from ..runtime.slots import Slots
 from ..runtime.urgency import Urgency, urgency
 
 
-@dataclass(frozen=True, order=True)
-class Key:
+class Key(NamedTuple):
     """An object: kind, namespace, name."""
 
     kind: str
@@ -44,6 +44,8 @@ class WorkQueue:
         self._urgency_of = urgency_of
         self._slots = Slots(concurrency)
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._nobodys = Context()
+        """For timers: they would keep the context of who woke the key, and Kopf's holds the whole object, twice."""
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._waiting: dict[Key, float] = {}
         """Since when keys wait for their pass to begin (monotonic seconds), the oldest first."""
@@ -66,7 +68,7 @@ class WorkQueue:
             return
         if timer is not None:
             timer.cancel()
-        self._timers[key] = loop.call_at(when, self._start, key)
+        self._timers[key] = loop.call_at(when, self._start, key, context=self._nobodys)
 
     def _start(self, key: Key) -> None:
         timer = self._timers.pop(key, None)
@@ -78,7 +80,8 @@ class WorkQueue:
             self._again.add(key)
             return
         self._waiting[key] = time.monotonic()
-        self._running[key] = asyncio.get_running_loop().create_task(self._pass(key), name=f"pass {key}")
+        loop = asyncio.get_running_loop()
+        self._running[key] = loop.create_task(self._pass(key), name=f"pass {key}", context=Context())
 
     async def _pass(self, key: Key) -> None:
         after: timedelta | None = None
@@ -107,6 +110,11 @@ class WorkQueue:
             timer.cancel()
         self._again.discard(key)
         self._missed.discard(key)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether passes may begin."""
+        return not self._closed
 
     @property
     def planned(self) -> int:

@@ -71,12 +71,18 @@ def test_in_each_round_another_one_is_the_first() -> None:
 
 
 def test_what_the_operator_needs_for_itself_is_no_cost_of_an_object() -> None:
-    ours = [AtRest(100, 90_000, Counter(Kubernetes=250, Jenkins=40)), AtRest(600, 100_000, Counter(Kubernetes=1250))]
+    ours = [
+        AtRest(100, 90_000, Counter(Kubernetes=250, Jenkins=40), looks=200),
+        AtRest(600, 100_000, Counter(Kubernetes=1250), looks=1200),
+    ]
     noop = [AtRest(100, 50_000), AtRest(600, 55_000)]
-    found = of_idle(ours, noop, per_hour=6)
+    found = of_idle(ours, noop, looks_per_hour=12)
     assert [goal.value for goal in found.goals] == [12.0, 10.0]
     assert json.loads(json.dumps(found.json()))["ours"][1]["requests"] == {"Kubernetes": 1250}
-    assert found.tables[0].rows[0] == ["Kubernetes", "250", "1250", "12.00"]
+    assert found.tables[0].rows[:2] == [
+        ["looks of the operator", "200", "1200", "12.00"],
+        ["Kubernetes", "250", "1250", "12.00"],
+    ]
 
 
 def test_children_are_of_all_kinds_in_turn_and_have_names_of_their_own() -> None:

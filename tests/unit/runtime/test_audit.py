@@ -170,10 +170,10 @@ def test_half_a_line_of_a_machine_that_lost_power_is_taken_out(tmp_path: Path) -
 
 def test_an_intent_without_outcome_is_told_and_is_no_problem(tmp_path: Path) -> None:
     path = tmp_path / "audit"
-    trail_at(path).begin("godaddy", "replace records A shop", "PUT", "godaddy/v1/domains/x")
+    trail_at(path).begin("godaddy", "replace records", "PUT", "godaddy/v1/domains/x")
     report = verify([path])
     assert report.ok
-    assert "replace records A shop (PUT godaddy/v1/domains/x)" in report.notes[0]
+    assert "replace records (PUT godaddy/v1/domains/x)" in report.notes[0]
     assert "what came of it is not known" in report.notes[0]
 
 
