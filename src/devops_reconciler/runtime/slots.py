@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from .lines import Lines, Waiter
-from .urgency import Urgency
+from .urgency import Urgency, current_urgency
 
 ASIDE = 16
 """So many times the number of slots may wait aside: each of them keeps an object in memory."""
@@ -41,6 +41,17 @@ class Slots:
         """One of the slots, for the task that we are in and those that it starts."""
         async with _Slot(self):
             yield
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """One of the slots for a part of some work: who has to wait for it gives the slot of the whole to others."""
+        if self._lines or not self._is_free_for(current_urgency()):
+            step_aside()
+        await self.take()
+        try:
+            yield
+        finally:
+            self.give()
 
     async def take(self) -> None:
         """Wait for a slot."""
