@@ -28,7 +28,9 @@ class Slots:
     A quarter is kept for deployments, and half of that for what has just come in.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, aside: bool = True) -> None:
+        """`aside`: who has to wait for a `place` here gives its slot elsewhere to others."""
+        self._waits_aside = aside
         self._free = count
         self._kept = {Urgency.ARRIVAL: 0, Urgency.DEPLOYMENT: count // 8}
         self._kept_of_others = count // 4
@@ -44,8 +46,8 @@ class Slots:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """One of the slots for a part of some work: who has to wait for it gives the slot of the whole to others."""
-        if self._lines or not self._is_free_for(current_urgency()):
+        """One of the slots for a part of some work, which may have a slot elsewhere as a whole."""
+        if self._waits_aside and (self._lines or not self._is_free_for(current_urgency())):
             step_aside()
         await self.take()
         try:

@@ -39,9 +39,9 @@ class Slow:
 class Passes:
     """Passes in slots of their own; each asks a slow service for the page of its name, if it has one."""
 
-    def __init__(self, slots: int, places: int) -> None:
+    def __init__(self, slots: int, places: int, *, aside: bool = True) -> None:
         self.slow = Slow()
-        self._http = Http("vendor", "http://vendor", self.slow, FakeClock(), places=Slots(places))
+        self._http = Http("vendor", "http://vendor", self.slow, FakeClock(), places=Slots(places, aside=aside))
         self._slots = Slots(slots)
         self._tasks: list[asyncio.Task[None]] = []
         self.others: list[str] = []
@@ -83,6 +83,15 @@ async def test_a_slow_service_holds_no_more_slots_than_it_has_places() -> None:
     await passes.begin("other", asks=False)
     assert passes.others == ["other"]
     await passes.end()
+
+
+async def test_who_waits_for_what_all_need_keeps_its_slot() -> None:
+    passes = Passes(slots=3, places=2, aside=False)
+    await passes.begin("a", "b", "c")
+    await passes.begin("other", asks=False)
+    assert passes.others == []
+    await passes.end()
+    assert passes.others == ["other"]
 
 
 async def test_a_deployment_does_not_wait_for_a_place_behind_everything_else() -> None:
