@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from sys import intern
 from typing import Any
 
 from ..api.deployment_record import PRODUCTION
-from ..runtime.urgency import Urgency
+from ..runtime.urgency import Tenant, Urgency
 from ..services.kubernetes import ARGO_SETTINGS, DEPLOYMENT_RECORD, DEVOPS_PROJECT, JENKINS_SETTINGS
 from .delivery import Ended, ended
 from .first_look import is_at_work
@@ -26,6 +26,8 @@ class _Seen:
     expires_at: datetime | None
     waits_since: datetime | None = field(default=None, compare=False)
     """Its creation, while nothing has been done for it yet."""
+    new: bool = field(default=False, compare=False)
+    """Nobody has been told that it has arrived."""
     ended: Ended | None = field(default=None, compare=False)
     """Its end, if it was a deployment of production."""
 
@@ -91,9 +93,20 @@ class Index:
         """How urgent a pass over this object is."""
         seen = self._records.get(key)
         if seen is not None and not seen.finished:
-            return Urgency.DEPLOYMENT
+            return Urgency.ARRIVAL if seen.new else Urgency.DEPLOYMENT
         due = seen is not None and seen.is_due(now)
         return Urgency.CHANGE if due or key in self._at_work else Urgency.CHECK
+
+    def tenant(self, key: Key) -> Tenant:
+        """For whom a pass over this object is: children are named as their project, records belong to one."""
+        seen = self._records.get(key)
+        return key.namespace, key.name if seen is None else seen.project
+
+    def told(self, key: Key) -> None:
+        """A pass has saved the status of this object: it is new no more, though the watch has not told so yet."""
+        seen = self._records.get(key)
+        if seen is not None and seen.new:
+            self._records[key] = replace(seen, new=False)
 
     def of_application(self, namespace: str, project: str, environment: str, now: datetime) -> list[Key]:
         """The records that may wait for the application of an environment: at work on it, or taking it down."""
@@ -131,6 +144,7 @@ def _seen(obj: dict[str, Any]) -> _Seen:
         going=bool(obj["metadata"].get("deletionTimestamp")),
         expires_at=datetime.fromisoformat(expires) if expires else None,
         ended=ended(obj),
+        new=not status.get("startedAt") and not obj["metadata"].get("deletionTimestamp"),
         waits_since=None if "Finished" in true or status.get("applied") else _created(obj),
     )
 

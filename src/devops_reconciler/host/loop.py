@@ -22,7 +22,7 @@ from ..runtime.audit_context import acting_for
 from ..runtime.logs import get_logger
 from ..runtime.metrics import Metrics
 from ..runtime.tracing import NO_ORIGIN, Origin
-from ..runtime.urgency import Urgency
+from ..runtime.urgency import Tenant, Urgency
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from ..services.kubernetes_kinds import Kind
 from .copies import Copies
@@ -85,7 +85,7 @@ class Loop:
         self._traces = Traces()
         self._copies = Copies(world.clock)
         self._rest = Rest(world, self._copies, outbox.confirmed)
-        self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, urgency_of=self._urgency)
+        self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, work_of=self._work_of)
         metrics.watch_queue("objects", self.queue.oldest)
         metrics.watch_queue("deployments", lambda: self.index.oldest_wait(world.clock.now()))
         self._released: dict[Key, asyncio.Event] = {}
@@ -266,6 +266,7 @@ class Loop:
     def _saved(self, obj: dict[str, Any], changed: Mapping[str, Any]) -> None:
         key = key_of(obj)
         self._own[key] = obj["metadata"]["resourceVersion"]
+        self.index.told(key)
         self._copies.learn(obj)
         if "heartbeat" in changed:
             self._offer(obj)
@@ -295,8 +296,8 @@ class Loop:
         if event is not None:
             event.set()
 
-    def _urgency(self, key: Key) -> Urgency:
-        return self.index.urgency(key, self._world.clock.now())
+    def _work_of(self, key: Key) -> tuple[Urgency, Tenant]:
+        return self.index.urgency(key, self._world.clock.now()), self.index.tenant(key)
 
     # Reports
 

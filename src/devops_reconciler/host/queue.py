@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from ..runtime.slots import Slots
-from ..runtime.urgency import Urgency, urgency
+from ..runtime.urgency import Tenant, Urgency, work
 
 
 class Key(NamedTuple):
@@ -24,6 +24,14 @@ class Key(NamedTuple):
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+WorkOf = Callable[[Key], tuple[Urgency, Tenant]]
+"""How urgent a pass over an object is, and for whom it is."""
+
+
+def _change(key: Key) -> tuple[Urgency, Tenant]:
+    return Urgency.CHANGE, (key.namespace, key.name)
+
+
 Run = Callable[[Key], Awaitable[timedelta | None]]
 """One pass over an object. Gives when to come back, or None for never. Must not raise."""
 
@@ -31,17 +39,15 @@ Run = Callable[[Key], Awaitable[timedelta | None]]
 class WorkQueue:
     """Wakes keys now or later. The same key never runs twice at once; a wake during its pass makes it run again.
 
-    At most `concurrency` passes run at a time; those that wait go by urgency, then in the order of their waking. A
-    pass that waits for the budget of a service does not count: one busy service holds up nobody else's work. It begins
-    closed; what is woken while it is closed is given to who opens it.
+    At most `concurrency` passes run at a time; those that wait go by urgency, then namespaces and their projects have
+    turns. A pass that waits for the budget of a service does not count: one busy service holds up nobody else's work.
+    It begins closed; what is woken while it is closed is given to who opens it.
     """
 
-    def __init__(
-        self, run: Run, concurrency: int, *, urgency_of: Callable[[Key], Urgency] = lambda key: Urgency.CHANGE
-    ) -> None:
-        """`urgency_of` is asked when a pass is due; it holds for the pass here and at the budgets of the services."""
+    def __init__(self, run: Run, concurrency: int, *, work_of: WorkOf = _change) -> None:
+        """`work_of` is asked when a pass is due; it holds for the pass here and at the budgets of the services."""
         self._run = run
-        self._urgency_of = urgency_of
+        self._work_of = work_of
         self._slots = Slots(concurrency)
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._nobodys = Context()
@@ -86,7 +92,7 @@ class WorkQueue:
     async def _pass(self, key: Key) -> None:
         after: timedelta | None = None
         try:
-            with urgency(self._urgency_of(key)):
+            with work(*self._work_of(key)):
                 after = await self._in_its_turn(key)
         finally:
             self._waiting.pop(key, None)

@@ -214,21 +214,43 @@ def test_a_deployment_is_urgent_until_it_has_finished_and_then_when_it_is_to_be_
     index, past = Index(), NOW - timedelta(seconds=1)
     going = at_rest(record("going", "shop", "Finished"))
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    under_way = record("under-way")
+    under_way["status"]["startedAt"] = "2026-01-01T00:00:00Z"
     for obj in (
-        record("under-way"),
+        record("new"),
+        under_way,
         at_rest(record("ended", "shop", "Finished")),
         at_rest(record("expired", "shop", "Finished", expires=past)),
         at_rest(record("clean", "shop", "Finished", "CleanupVerified", expires=past)),
         going,
     ):
         index.note(obj, deleted=False)
-    assert {name: index.urgency(key(name), NOW) for name in ("under-way", "ended", "expired", "clean", "going")} == {
+    names = ("new", "under-way", "ended", "expired", "clean", "going")
+    assert {name: index.urgency(key(name), NOW) for name in names} == {
+        "new": Urgency.ARRIVAL,
         "under-way": Urgency.DEPLOYMENT,
         "ended": Urgency.CHECK,
         "expired": Urgency.CHANGE,
         "clean": Urgency.CHECK,
         "going": Urgency.CHANGE,
     }
+
+
+def test_a_record_is_new_until_its_first_save_though_the_watch_has_not_told_of_it() -> None:
+    index = Index()
+    index.note(record("one"), deleted=False)
+    index.told(key("one"))
+    assert index.urgency(key("one"), NOW) is Urgency.DEPLOYMENT
+    assert not index.note(record("one"), deleted=False), "that is news to nobody else"
+    index.told(key("nobody"))
+
+
+def test_work_is_for_a_namespace_and_a_project() -> None:
+    index = Index()
+    index.note(record("one"), deleted=False)
+    assert index.tenant(key("one")) == (TEAM, "shop")
+    assert index.tenant(Key("ArgoSettings", TEAM, "shop")) == (TEAM, "shop"), "children are named as their project"
+    assert index.tenant(key("unknown")) == (TEAM, "unknown")
 
 
 def test_what_is_ready_is_only_checked_until_somebody_wants_something_of_it() -> None:
