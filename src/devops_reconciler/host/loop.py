@@ -28,7 +28,7 @@ from ..services.kubernetes_kinds import Kind
 from .copies import Copies
 from .delivery import Delivery, end_of, result_of
 from .errors import INTERNAL, ReconcilerErrorHandler
-from .first_look import FIRST_LOOK, has_work, is_at_work, spread
+from .first_look import FIRST_LOOK, has_work, is_at_work, is_over, spread
 from .index import Index, key_of
 from .queue import Key, WorkQueue
 from .requesters import Requesters
@@ -98,13 +98,13 @@ class Loop:
     # Terms of the Lease
 
     async def take_over(self) -> None:
-        """Begin to act: look at everything, work in flight at once, the rest spread out so that there is no herd.
+        """Begin to act: work in flight at once, the rest spread out so that there is no herd, what is over never.
 
         Raises ReconcilerError where the objects cannot be listed; passes have not begun then.
         """
         self._copies.clear()
         listed = [obj for kind in FIRST_LOOK for obj in await self._every(kind)]
-        quiet = []
+        quiet, over = [], 0
         for key in self.queue.open() - {key_of(obj) for obj in listed}:
             self.queue.wake(key)  # it came to be after the listing
         for obj in listed:
@@ -114,12 +114,15 @@ class Loop:
             self._traces.note(obj)
             if has_work(obj, self._world.clock.now()) or self._told.get(key, version) != version:
                 self.queue.wake(key)
+            elif is_over(obj):
+                over += 1
             else:
                 quiet.append(key)
             self._told[key], self._current[key] = version, obj["metadata"]["uid"]
         for key, after in spread(quiet, self._world.settings.start_spread):
             self.queue.wake(key, after)
-        _log.info("the objects are looked at", at_once=len(listed) - len(quiet), later=len(quiet))
+        at_once = len(listed) - len(quiet) - over
+        _log.info("the objects are looked at", at_once=at_once, later=len(quiet), over=over)
 
     async def _every(self, kind: Kind) -> list[dict[str, Any]]:
         namespaces = self._world.settings.reconciler_namespaces
