@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
 
-from tests.bench import children, crowd, idle, kept, latency, own_share, writes
+from tests.bench import children, crowd, expiry, idle, kept, latency, own_share, restart, writes
 from tests.bench.figures import Findings, Goal
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -23,6 +23,8 @@ SUBJECTS: dict[str, Measure] = {
     "storm": crowd.measure_storm,
     "children": children.measure,
     "latency": latency.measure,
+    "restart": restart.measure,
+    "expiry": expiry.measure,
     "idle": idle.measure,
 }
 LARGE = {"children": children.measure_large}
