@@ -192,8 +192,9 @@ class Loop:
                 return
 
     def expire_due(self) -> int:
-        """Wake the previews whose time is over; how many."""
-        due = self.index.expired(self._world.clock.now())
+        """Wake the previews whose time is over, unless they wait for their turn to expire; how many."""
+        waits = self._world.expiries.waits
+        due = [key for key in self.index.expired(self._world.clock.now()) if not waits(self._current.get(key, ""))]
         for key in due:
             self.queue.wake(key)
         return len(due)
@@ -206,16 +207,18 @@ class Loop:
             span.note({"freeleaps.outcome": outcome})
             if outcome == INTERNAL:
                 span.fail(Reason.INTERNAL_ERROR.value)
-        return None if after is None else jittered(after)
+        return after
 
     async def _judged(self, key: Key) -> tuple[str, timedelta | None]:
         """One pass: what came of it, and when to come back."""
         started = time.monotonic()
         handled = await self._errors.handle_operation(str(key), partial(self._pass, key), _log)
-        after, outcome = handled.after, handled.outcome
+        after, outcome, verdict = handled.after, handled.outcome, handled.value
         if handled.after is None:
-            outcome = _outcome(handled.value)
-            after = handled.value.after if handled.value is not None else None
+            outcome = _outcome(verdict)
+            after = verdict.after if verdict is not None else None
+        if after is not None and (verdict is None or not verdict.on_time):
+            after = jittered(after)
         self._metrics.reconciles.labels(key.kind, outcome).inc()
         self._metrics.reconcile_seconds.labels(key.kind).observe(time.monotonic() - started)
         return outcome, after
