@@ -378,12 +378,16 @@ def _log_result(key: Key, result: StepResult, *, news: bool) -> None:
 
 def _is_news(item: Condition) -> bool:
     """Reconciling comes and goes with each pass, and Ready says what Stalled and Finished say."""
+    if item.type == "Ready" and item.reason == Reason.EXPIRED:
+        return False  # Expired says it
+    if item.type == "CleanupVerified" and item.status == "Unknown":
+        return False  # that the clean-up has begun, too
     return item.type in NEWS
 
 
 def _is_bad(item: Condition) -> bool:
     if item.type == "Ready":
-        return item.status == "False" and item.reason != Reason.EXPIRED
+        return item.status == "False"
     if item.type == "CleanupVerified":
         return item.status == "False"
     return item.type not in {"Suspended", "Expired"}

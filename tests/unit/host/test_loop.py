@@ -183,15 +183,24 @@ def test_waits_are_lengthened_a_little_never_shortened() -> None:
     assert len(set(waits)) > 100
 
 
-async def test_an_expiry_comes_at_its_time_whatever_the_wait() -> None:
-    it = Watched()
+def finished(it: Watched, ends: timedelta) -> None:
+    """The record is a preview that has come to its good end, and expires so much later than now."""
     it.record()
     record = it.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"environment": "pr-7"}})
-    moment, end = "2026-01-01T00:00:00Z", it.out.clock.now() + timedelta(hours=10)
-    done = {"type": "Finished", "status": "True", "reason": "Succeeded", "lastTransitionTime": moment}
-    status = {"observedGeneration": record["metadata"]["generation"], "conditions": [done], "finishedAt": moment}
-    status["expiresAt"] = f"{end:%Y-%m-%dT%H:%M:%SZ}"
+    moment = "2026-01-01T00:00:00Z"
+    good = {"status": "True", "reason": "Succeeded", "lastTransitionTime": moment}
+    status = {
+        "observedGeneration": record["metadata"]["generation"],
+        "conditions": [{"type": kind, **good} for kind in ("Ready", "Finished")],
+        "finishedAt": moment,
+        "expiresAt": f"{it.out.clock.now() + ends:%Y-%m-%dT%H:%M:%SZ}",
+    }
     it.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"status": status})
+
+
+async def test_an_expiry_comes_at_its_time_whatever_the_wait() -> None:
+    it = Watched()
+    finished(it, timedelta(hours=10))
     assert {await it.one_pass(RECORD) for _ in range(9)} == {timedelta(hours=10)}
 
 
@@ -211,6 +220,16 @@ async def test_what_the_outbox_of_a_record_holds_is_offered_when_it_is_read_and_
 
 
 # Events
+
+
+async def test_that_a_preview_has_expired_is_one_event() -> None:
+    it = Watched()
+    finished(it, timedelta(0))
+    await it.one_pass(RECORD)
+    assert [(e.type, e.reason) for e in it.out.kubernetes.events] == [
+        ("Normal", "Expired"),
+        ("Normal", "CleanupVerified"),
+    ]
 
 
 async def test_events_are_posted_on_transitions_only() -> None:
