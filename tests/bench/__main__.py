@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
 
-from tests.bench import children, crowd, idle, kept, latency, noisy, own_share, writes
+from tests.bench import children, crowd, expiry, idle, kept, latency, noisy, own_share, restart, writes
 from tests.bench.figures import Findings, Goal
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -24,6 +24,8 @@ SUBJECTS: dict[str, Measure] = {
     "children": children.measure,
     "latency": latency.measure,
     "noisy": noisy.measure,
+    "restart": restart.measure,
+    "expiry": expiry.measure,
     "idle": idle.measure,
 }
 LARGE: dict[str, Measure] = {"children": children.measure_large, "idle": idle.measure_large}

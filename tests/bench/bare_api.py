@@ -6,10 +6,10 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 
@@ -18,6 +18,7 @@ from testbed.kubernetes import ControlPlane
 from testbed.waiting import eventually
 from tests.bench import noop_kind
 
+T = TypeVar("T")
 CONNECTIONS = 12
 """As many as the operator has by default."""
 JSON = {"Content-Type": "application/json"}
@@ -64,21 +65,38 @@ class BareApi:
     ) -> None:
         await self._session.close()
 
+    async def side_by_side(self, things: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+        """Work on each of them, over all connections."""
+        left = iter(things)
+
+        async def go() -> None:
+            for thing in left:
+                await work(thing)
+
+        await asyncio.gather(*(go() for _ in range(self.connections)))
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """The object that the server has made of this body."""
+        async with self._session.post(path, data=json.dumps(body), headers=JSON) as answer:
+            return await answer.read()
+
     async def create_all(self, wanted: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Each body to the path of its collection, as fast as the server takes them."""
-        left = iter(wanted)
 
-        async def work() -> None:
-            for path, body in left:
-                async with self._session.post(path, data=json.dumps(body), headers=JSON) as answer:
-                    await answer.read()
+        async def make(one: tuple[str, Mapping[str, Any]]) -> None:
+            await self.create(*one)
 
-        await asyncio.gather(*(work() for _ in range(self.connections)))
+        await self.side_by_side(wanted, make)
+
+    async def merge_status(self, path: str, status: Mapping[str, Any]) -> None:
+        """Into the status of the object at this path."""
+        async with self._session.patch(f"{path}/status", data=json.dumps({"status": status}), headers=MERGE) as answer:
+            await answer.read()
 
     async def patches_per_second(self, namespace: str, count: int, during: timedelta) -> float:
         """Status patches a second, each of which changes one of `count` Noops that are there."""
         paths = [
-            f"{noop_kind.collection(namespace)}/{body['metadata']['name']}/status"
+            f"{noop_kind.collection(namespace)}/{body['metadata']['name']}"
             for _, body in noop_kind.bodies(namespace, count)
         ]
         done = 0
@@ -90,9 +108,7 @@ class BareApi:
             number = first
             while time.monotonic() < give_up:
                 said = {**noop_kind.READY, "message": f"{number:0100}"}
-                body = json.dumps({"status": {"conditions": [said], "applied": noop_kind.PAYLOAD}})
-                async with self._session.patch(paths[number % count], data=body, headers=MERGE) as answer:
-                    await answer.read()
+                await self.merge_status(paths[number % count], {"conditions": [said], "applied": noop_kind.PAYLOAD})
                 done += 1
                 number += self.connections
 

@@ -14,6 +14,7 @@ from testbed.stage_inventory import Thing
 from testbed.stage_operator import Operator
 from tests.bench.figures import Findings, Goal, Table
 from tests.bench.ground import CALM, lifted, operator_on, quiet, set_up, stage_at_once
+from tests.bench.processor import peak_kilobytes
 
 MEGABYTE = 1_000_000
 MEMORY_LIMIT = 250.0
@@ -63,9 +64,7 @@ def _megabytes(operator: Operator) -> float:
 
 
 def _peak(operator: Operator) -> float:
-    with open(f"/proc/{operator.pid}/status", encoding="ascii") as status:
-        line = next(line for line in status if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024 / MEGABYTE
+    return peak_kilobytes(operator.pid) / 1000
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -41,15 +42,17 @@ def lifted() -> dict[str, str]:
     return {f"{name}_REQUEST_BUDGET": str(UNLIMITED) for name in BUDGETS} | CALM
 
 
-async def project_spec(stage: Stage, name: str, repository: str | None = None) -> dict[str, Any]:
-    """The smallest spec of a project; several may share a repository."""
+async def project_spec(stage: Stage, name: str, repository: str | None = None, **fields: Any) -> dict[str, Any]:
+    """The smallest spec of a project, with these fields; several may share a repository."""
     sample = await stage.sample(repository or name)
-    return {"git": {"url": sample.url}, "ingress": {"host": f"{name}.{ZONE}"}}
+    return {"git": {"url": sample.url}, "ingress": {"host": f"{name}.{ZONE}"}, **fields}
 
 
-async def set_up(stage: Stage, names: Iterable[str], deadline: timedelta, *, repository: str | None = None) -> None:
-    """Projects by message, all at once, and wait until they are Ready."""
-    messages = [initialize(name, await project_spec(stage, name, repository)) for name in names]
+async def set_up(
+    stage: Stage, names: Iterable[str], deadline: timedelta, *, repository: str | None = None, **fields: Any
+) -> None:
+    """Projects by message, all at once, and wait until they are Ready. `fields` are added to their specs."""
+    messages = [initialize(name, await project_spec(stage, name, repository, **fields)) for name in names]
     await asyncio.gather(*(stage.publish(message) for message in messages))
     await all_ready(stage, "devopsprojects", len(messages), deadline)
 
@@ -114,6 +117,19 @@ def requests_by(stage: Stage, user: str, since: int) -> list[AuditEvent]:
 def writes(stage: Stage, since: int) -> list[AuditEvent]:
     """Those that write, or try to; the events that people read apart."""
     return [e for e in requests(stage, since) if e.verb in WRITES and e.resource != "events"]
+
+
+def vendor_requests(stage: Stage) -> Counter[str]:
+    """How many requests each service has seen so far."""
+    standins = {
+        "Jenkins": stage.jenkins.controls,
+        "Argo CD": stage.argocd.controls,
+        "Docker Hub": stage.hub.controls,
+        "registry": stage.hub.registry.controls,
+        "GoDaddy": stage.godaddy.controls,
+    }
+    found = Counter({name: controls.counts.total() for name, controls in standins.items()})
+    return found + Counter({"Git": stage.git.requests.total()})
 
 
 async def passes(operator: Operator) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -11,7 +10,7 @@ from functools import partial
 from testbed.stage import Stage
 from tests.bench.contenders import NOOP, Running, operator_in, running_in
 from tests.bench.figures import Findings
-from tests.bench.ground import passes, requests_by, stage_at_once, still
+from tests.bench.ground import passes, requests_by, stage_at_once, still, vendor_requests
 from tests.bench.idle_table import KUBERNETES, AtRest, findings_of
 from tests.bench.processor import resident_kilobytes
 from tests.bench.storm import grow
@@ -74,9 +73,9 @@ async def _grown(stage: Stage, running: Running, level: int, settled: timedelta)
 
 async def _at_rest(stage: Stage, running: Running, level: int, window: timedelta) -> AtRest:
     """The requests in a window in which nothing changes, and the memory after it."""
-    before, since = _vendors(stage), stage.control_plane.audit.position()
+    before, since = vendor_requests(stage), stage.control_plane.audit.position()
     await asyncio.sleep(window.total_seconds())
-    requests = _vendors(stage) - before
+    requests = vendor_requests(stage) - before
     requests[KUBERNETES] = _requests(stage, running.user, since)
     return AtRest(level, resident_kilobytes(running.pid), requests)
 
@@ -85,16 +84,3 @@ def _requests(stage: Stage, user: str, since: int) -> int:
     """Of this user to the API server; a watch counts when it begins, the Lease and Kopf's peering do not."""
     found = requests_by(stage, user, since)
     return sum(event.verb != "watch" or event.stage == "ResponseStarted" for event in found)
-
-
-def _vendors(stage: Stage) -> Counter[str]:
-    """How many requests each service has seen so far."""
-    standins = {
-        "Jenkins": stage.jenkins.controls,
-        "Argo CD": stage.argocd.controls,
-        "Docker Hub": stage.hub.controls,
-        "registry": stage.hub.registry.controls,
-        "GoDaddy": stage.godaddy.controls,
-    }
-    found = Counter({name: controls.counts.total() for name, controls in standins.items()})
-    return found + Counter({"Git": stage.git.requests.total()})

@@ -28,6 +28,15 @@ def own_cpu_seconds() -> float:
 
 def resident_kilobytes(pid: int) -> float:
     """Resident memory of a process, in units of 1,000 bytes."""
+    return _kilobytes(pid, "VmRSS")
+
+
+def peak_kilobytes(pid: int) -> float:
+    """The most that it has had resident since it began, in the same units."""
+    return _kilobytes(pid, "VmHWM")
+
+
+def _kilobytes(pid: int, name: str) -> float:
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        line = next(line for line in status if line.startswith("VmRSS:"))
+        line = next(line for line in status if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1.024

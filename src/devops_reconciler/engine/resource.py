@@ -137,8 +137,9 @@ class Resource(BaseModel, ABC, Generic[World]):
         return self.settles_in(world)
 
     def value(self) -> dict[str, Any]:
-        """The value as JSON, enough to observe and delete it later. Holds no secret."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """The value as JSON, enough to observe and delete it later. Holds no secret, and nothing that is null."""
+        found: dict[str, Any] = without_nulls(self.model_dump(mode="json", exclude_none=True))
+        return found
 
     @classmethod
     def recall(cls, value: Mapping[str, Any]) -> Self:
@@ -149,3 +150,10 @@ class Resource(BaseModel, ABC, Generic[World]):
     def digest(self) -> str:
         """Changes exactly when the value changes."""
         return hashlib.sha256(json.dumps(self.value(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def without_nulls(value: Any) -> Any:
+    """Without the fields that are null, at any depth: they do not survive in the status, and would differ for ever."""
+    if isinstance(value, Mapping):
+        return {name: without_nulls(item) for name, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -51,6 +51,20 @@ def is_at_work(obj: dict[str, Any]) -> bool:
     return conditions.get("Finished") != "True" or bool((status.get("heartbeat") or {}).get("outbox"))
 
 
+def is_over(obj: dict[str, Any]) -> bool:
+    """Whether it is a deployment that nothing is left to do for: a pass over it would leave it as it is.
+
+    These become many, and what they tell of themselves is in the watch. Something new wakes them.
+    """
+    status = obj.get("status") or {}
+    conditions = _conditions(status)
+    if obj.get("kind") != DEPLOYMENT_RECORD.kind or is_at_work(obj) or conditions.get("Finished") != "True":
+        return False
+    if is_paused(obj) or SUSPENDED in conditions:
+        return False
+    return status.get("expiresAt") is None or conditions.get("CleanupVerified") == "True"
+
+
 def _rests(obj: dict[str, Any]) -> bool:
     """Whether it is paused, and says so of what it is now. Its observedGeneration stays behind: nothing was applied."""
     metadata = obj["metadata"]

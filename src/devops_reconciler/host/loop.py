@@ -28,7 +28,7 @@ from ..services.kubernetes_kinds import Kind
 from .copies import Copies
 from .delivery import Delivery, end_of, result_of
 from .errors import INTERNAL, ReconcilerErrorHandler
-from .first_look import FIRST_LOOK, has_work, is_at_work, spread
+from .first_look import FIRST_LOOK, has_work, is_at_work, is_over, spread
 from .index import Index, key_of
 from .queue import Key, WorkQueue
 from .requesters import Requesters
@@ -98,13 +98,13 @@ class Loop:
     # Terms of the Lease
 
     async def take_over(self) -> None:
-        """Begin to act: look at everything, work in flight at once, the rest spread out so that there is no herd.
+        """Begin to act: work in flight at once, the rest spread out so that there is no herd, what is over never.
 
         Raises ReconcilerError where the objects cannot be listed; passes have not begun then.
         """
         self._copies.clear()
         listed = [obj for kind in FIRST_LOOK for obj in await self._every(kind)]
-        quiet = []
+        quiet, over = [], 0
         for key in self.queue.open() - {key_of(obj) for obj in listed}:
             self.queue.wake(key)  # it came to be after the listing
         for obj in listed:
@@ -114,12 +114,15 @@ class Loop:
             self._traces.note(obj)
             if has_work(obj, self._world.clock.now()) or self._told.get(key, version) != version:
                 self.queue.wake(key)
+            elif is_over(obj):
+                over += 1
             else:
                 quiet.append(key)
             self._told[key], self._current[key] = version, obj["metadata"]["uid"]
         for key, after in spread(quiet, self._world.settings.start_spread):
             self.queue.wake(key, after)
-        _log.info("the objects are looked at", at_once=len(listed) - len(quiet), later=len(quiet))
+        at_once = len(listed) - len(quiet) - over
+        _log.info("the objects are looked at", at_once=at_once, later=len(quiet), over=over)
 
     async def _every(self, kind: Kind) -> list[dict[str, Any]]:
         namespaces = self._world.settings.reconciler_namespaces
@@ -188,8 +191,9 @@ class Loop:
                 return
 
     def expire_due(self) -> int:
-        """Wake the previews whose time is over; how many."""
-        due = self.index.expired(self._world.clock.now())
+        """Wake the previews whose time is over, unless they wait for their turn to expire; how many."""
+        waits = self._world.expiries.waits
+        due = [key for key in self.index.expired(self._world.clock.now()) if not waits(self._current.get(key, ""))]
         for key in due:
             self.queue.wake(key)
         return len(due)
@@ -202,16 +206,18 @@ class Loop:
             span.note({"freeleaps.outcome": outcome})
             if outcome == INTERNAL:
                 span.fail(Reason.INTERNAL_ERROR.value)
-        return None if after is None else jittered(after)
+        return after
 
     async def _judged(self, key: Key) -> tuple[str, timedelta | None]:
         """One pass: what came of it, and when to come back."""
         started = time.monotonic()
         handled = await self._errors.handle_operation(str(key), partial(self._pass, key), _log)
-        after, outcome = handled.after, handled.outcome
+        after, outcome, verdict = handled.after, handled.outcome, handled.value
         if handled.after is None:
-            outcome = _outcome(handled.value)
-            after = handled.value.after if handled.value is not None else None
+            outcome = _outcome(verdict)
+            after = verdict.after if verdict is not None else None
+        if after is not None and (verdict is None or not verdict.on_time):
+            after = jittered(after)
         self._metrics.reconciles.labels(key.kind, outcome).inc()
         self._metrics.reconcile_seconds.labels(key.kind).observe(time.monotonic() - started)
         return outcome, after
@@ -372,12 +378,16 @@ def _log_result(key: Key, result: StepResult, *, news: bool) -> None:
 
 def _is_news(item: Condition) -> bool:
     """Reconciling comes and goes with each pass, and Ready says what Stalled and Finished say."""
+    if item.type == "Ready" and item.reason == Reason.EXPIRED:
+        return False  # Expired says it
+    if item.type == "CleanupVerified" and item.status == "Unknown":
+        return False  # that the clean-up has begun, too
     return item.type in NEWS
 
 
 def _is_bad(item: Condition) -> bool:
     if item.type == "Ready":
-        return item.status == "False" and item.reason != Reason.EXPIRED
+        return item.status == "False"
     if item.type == "CleanupVerified":
         return item.status == "False"
     return item.type not in {"Suspended", "Expired"}

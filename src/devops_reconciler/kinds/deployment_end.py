@@ -164,7 +164,7 @@ class DeploymentEnd(Telling):
             warning = await self._warn(expires)
             await self.save()
             after = await self._announce_expiry(expires) or self._until(warning or expires)
-            return Verdict(after=after, transitions=self.conditions.transitions)
+            return Verdict(after=after, on_time=True, transitions=self.conditions.transitions)
         return await self._expire()
 
     def _set_expiry(self, expires: datetime | None) -> None:
@@ -207,7 +207,7 @@ class DeploymentEnd(Telling):
         if not self.conditions.is_true("Expired"):
             turn = self.world.expiries.wait(str(self.obj["metadata"]["uid"]))
             if turn > timedelta(0):
-                return Verdict(after=turn)
+                return Verdict(after=turn, on_time=True)
             self.conditions.drop(EXPIRING)
             self.fields.update(nextWarningAt=None)
             self.conditions.put("Expired", "True", Reason.EXPIRED, "its time to live is over")

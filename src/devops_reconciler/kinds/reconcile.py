@@ -74,6 +74,8 @@ class Verdict:
     """What a pass came to. `after` None: nothing to do until something wakes the object."""
 
     after: timedelta | None = None
+    on_time: bool = False
+    """`after` ends at a moment that was fixed before, such as an expiry: it is not lengthened."""
     released: bool = False
     """For an object under deletion: nothing of it is left outside, it may go."""
     results: list[StepResult] = field(default_factory=list)

@@ -83,7 +83,8 @@ class Telling(Reconciliation[DeploymentRecordSpec, DeploymentRecordStatus]):
         Cleared together with news, or at the end: a confirmation alone is not worth a write.
         """
         ended = self.conditions.is_true("Finished")
-        if self._sequence == self.status.heartbeat.sequence and not ended:
+        goes = self.conditions.is_true("Expired") and not self.conditions.is_true("CleanupVerified")
+        if self._sequence == self.status.heartbeat.sequence and (goes or not ended):
             return self._outbox
         last = None if ended else self._sequence
         return [m for m in self._outbox if m["payload"]["sequence"] > self._sent or m["payload"]["sequence"] == last]

@@ -32,3 +32,7 @@ class Turns:
             del self._given[key]
             return timedelta(0)
         return timedelta(seconds=self._given[key] - now)
+
+    def waits(self, key: str) -> bool:
+        """Whether `key` has been given a turn that is still to come."""
+        return self._given.get(key, -math.inf) > self._clock.monotonic()

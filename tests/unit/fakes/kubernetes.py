@@ -223,7 +223,9 @@ class FakeKubernetes(Service):
 
 
 def merged(there: Any, patch: Any) -> Any:
-    """RFC 7386."""
+    """RFC 7386, as the API server has it: nulls vanish from objects in lists, too."""
+    if isinstance(patch, list):
+        return [merged(None, item) for item in patch]
     if not isinstance(patch, Mapping):
         return copy.deepcopy(patch)
     result = dict(there) if isinstance(there, Mapping) else {}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from devops_reconciler.api.errors import ExternalServiceError
-from devops_reconciler.host.first_look import FIRST_LOOK, STEP, has_work, spread
+from devops_reconciler.host.first_look import FIRST_LOOK, STEP, has_work, is_over, spread
 from devops_reconciler.host.loop import Loop
 from devops_reconciler.host.queue import Key
 from devops_reconciler.kinds import KINDS
@@ -58,6 +58,33 @@ RECORD = DEPLOYMENT_RECORD.kind
 )
 def test_what_is_under_way_or_due_has_work(it: Object, work: bool) -> None:
     assert has_work(it, NOW) is work
+
+
+GONE = [*FINISHED, {"type": "CleanupVerified", "status": "True"}]
+SUSPENDED = [*FINISHED, {"type": "Suspended", "status": "True", "observedGeneration": 1}]
+
+
+@pytest.mark.parametrize(
+    ("it", "over"),
+    [
+        (obj(RECORD, FINISHED), True),
+        (obj(RECORD, GONE, expiresAt="2025-12-31T23:59:59Z"), True),
+        (obj(RECORD, FINISHED, expiresAt="2026-12-31T23:59:59Z"), False),
+        (obj(RECORD, FINISHED, seen=0), False),
+        (obj(RECORD, FINISHED, heartbeat={"sequence": 9, "outbox": [{}]}), False),
+        (obj(RECORD, READY), False),
+        (obj(RECORD, SUSPENDED), False),
+        (obj("RegistrySettings", [*READY, *FINISHED]), False),
+    ],
+)
+def test_what_is_over_is_a_deployment_that_nothing_is_left_to_do_for(it: Object, over: bool) -> None:
+    assert is_over(it) is over
+
+
+def test_a_pause_that_is_not_told_yet_is_not_over() -> None:
+    it = obj(RECORD, FINISHED)
+    it["metadata"]["annotations"] = {"freeleaps.com/paused": "true"}
+    assert not is_over(it)
 
 
 @pytest.mark.parametrize("kind", ["RegistrySettings", RECORD])
@@ -133,6 +160,12 @@ class Beginning:
         self.out.kubernetes.put(REGISTRY_SETTINGS, TEAM, {"metadata": metadata, "spec": {}, "status": status})
         return Key("RegistrySettings", TEAM, name)
 
+    def put_record(self, name: str, **status: Any) -> Key:
+        record = obj(RECORD, FINISHED, **status)
+        record["metadata"] = {"name": name, "finalizers": ["freeleaps.com/finalizer"]}
+        self.out.kubernetes.put(DEPLOYMENT_RECORD, TEAM, {**record, "spec": {"projectRef": {"name": "shop"}}})
+        return Key(RECORD, TEAM, name)
+
     def see(self, key: Key) -> Object:
         found = self.out.kubernetes.see(REGISTRY_SETTINGS, TEAM, key.name)
         assert found is not None
@@ -161,6 +194,13 @@ async def test_what_has_work_is_looked_at_at_once_and_the_rest_later(begin: Begi
     new, done = begin.put("new", ready=False), begin.put("done", ready=True)
     await begin.loop.take_over()
     assert (begin.at_once, begin.later) == ({new}, {done})
+
+
+async def test_a_deployment_that_is_over_is_not_looked_at_and_a_preview_is(begin: Beginning) -> None:
+    begin.put_record("over")
+    preview = begin.put_record("preview", expiresAt="2099-12-31T23:59:59Z")
+    await begin.loop.take_over()
+    assert (begin.at_once, begin.later) == (set(), {preview})
 
 
 async def test_the_watch_wakes_nothing_before_we_act_and_nothing_twice_after(begin: Beginning) -> None:

@@ -20,6 +20,7 @@ from tests.unit.world import TEAM, outside
 SECOND = timedelta(seconds=1)
 REGISTRY = Key("RegistrySettings", TEAM, "shop")
 RECORD = Key("DeploymentRecord", TEAM, "one")
+DUE = {"conditions": [{"type": "Finished", "status": "True"}], "expiresAt": "2025-12-31T00:00:00Z"}
 
 
 class Outbox:
@@ -183,6 +184,27 @@ def test_waits_are_lengthened_a_little_never_shortened() -> None:
     assert len(set(waits)) > 100
 
 
+def finished(it: Watched, ends: timedelta) -> None:
+    """The record is a preview that has come to its good end, and expires so much later than now."""
+    it.record()
+    record = it.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"environment": "pr-7"}})
+    moment = "2026-01-01T00:00:00Z"
+    good = {"status": "True", "reason": "Succeeded", "lastTransitionTime": moment}
+    status = {
+        "observedGeneration": record["metadata"]["generation"],
+        "conditions": [{"type": kind, **good} for kind in ("Ready", "Finished")],
+        "finishedAt": moment,
+        "expiresAt": f"{it.out.clock.now() + ends:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    it.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"status": status})
+
+
+async def test_an_expiry_comes_at_its_time_whatever_the_wait() -> None:
+    it = Watched()
+    finished(it, timedelta(hours=10))
+    assert {await it.one_pass(RECORD) for _ in range(9)} == {timedelta(hours=10)}
+
+
 # Heartbeats
 
 
@@ -201,6 +223,16 @@ async def test_what_the_outbox_of_a_record_holds_is_offered_when_it_is_read_and_
 
 
 # Events
+
+
+async def test_that_a_preview_has_expired_is_one_event() -> None:
+    it = Watched()
+    finished(it, timedelta(0))
+    await it.one_pass(RECORD)
+    assert [(e.type, e.reason) for e in it.out.kubernetes.events] == [
+        ("Normal", "Expired"),
+        ("Normal", "CleanupVerified"),
+    ]
 
 
 async def test_events_are_posted_on_transitions_only() -> None:
@@ -312,10 +344,22 @@ async def test_a_change_in_argo_cd_wakes_the_record_that_waits_for_it() -> None:
 async def test_previews_whose_time_is_over_are_woken() -> None:
     it = Watched()
     it.loop.queue.open()
-    status = {"conditions": [{"type": "Finished", "status": "True"}], "expiresAt": "2025-12-31T00:00:00Z"}
-    it.loop.index.note({**it.record(), "status": status}, deleted=False)
+    it.loop.index.note({**it.record(), "status": DUE}, deleted=False)
     assert it.loop.expire_due() == 1
     assert await woken(it) == {RECORD}
+    await it.loop.queue.close(within=timedelta(0))
+
+
+async def test_a_preview_that_waits_for_its_turn_to_expire_is_left_alone_until_then() -> None:
+    it = Watched(expiry_rate=1)
+    it.loop.queue.open()
+    record = it.record()
+    it.loop.noticed({**record, "status": DUE}, deleted=False)
+    assert it.out.world.expiries.wait("another") == timedelta(0)
+    assert it.out.world.expiries.wait(record["metadata"]["uid"]) == SECOND * 60
+    assert it.loop.expire_due() == 0
+    it.out.clock.advance(SECOND * 60)
+    assert it.loop.expire_due() == 1
     await it.loop.queue.close(within=timedelta(0))
 
 

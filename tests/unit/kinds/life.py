@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from devops_reconciler.api.conditions import Condition
 from devops_reconciler.api.errors import ConflictError, ExternalServiceError
+from devops_reconciler.api.heartbeat import heartbeat_body
 from devops_reconciler.host.store import StatusStore
 from devops_reconciler.kinds import KINDS, Context, Verdict, reconciliation
 from devops_reconciler.resources.environment import find
@@ -181,7 +183,8 @@ class Life:
 
     def told(self, name: str) -> list[dict[str, Any]]:
         """The payloads that the broker has, in order."""
-        return [entry["payload"] for _, entry in sorted(self.sent.get(f"uid-of-{name}", {}).items())]
+        sent = sorted(self.sent.get(f"uid-of-{name}", {}).items())
+        return [json.loads(heartbeat_body(entry))["payload"] for _, entry in sent]
 
 
 def run(passes: Any) -> Any:

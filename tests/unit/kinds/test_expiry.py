@@ -92,6 +92,23 @@ async def test_the_news_of_the_expiry_continue_the_sequence_after_the_terminal_h
     assert {(p["step"], p["terminal"], p["result"]) for p in news} == {("expiry", False, None)}
 
 
+async def test_waiting_for_what_is_on_its_way_out_writes_nothing() -> None:
+    life = await preview(ttl="1h")
+    await life.turn("one")  # what was told at its end is cleared
+    life.out.kubernetes.slow_namespaces = True
+    life.out.clock.advance(timedelta(hours=2))
+    await life.turn("one")
+    writes = len(life.out.kubernetes.writes)
+    for _ in range(5):
+        life.out.clock.advance(timedelta(seconds=1))
+        await life.turn("one")
+    assert life.out.kubernetes.writes[writes:] == []
+    life.out.kubernetes.finish_namespace("shop-pr-7")
+    await life.expire("one")
+    await life.turn("one")
+    assert life.status("one")["heartbeat"].get("outbox") == []
+
+
 @pytest.mark.parametrize(
     ("spec", "hours"), [({}, 24), ({"ttl": "2h"}, 2), ({"ttl": "2h", "expiresAt": "2026-01-01T06:00:00Z"}, 6)]
 )

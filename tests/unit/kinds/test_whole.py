@@ -26,6 +26,18 @@ async def test_a_project_becomes_ready_and_then_writes_nothing_more() -> None:
     assert life.out.kubernetes.writes[writes:] == []
 
 
+async def test_what_a_deployment_has_released_is_noted_once() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one")
+    await life.live("one")
+    await life.turn("shop", "ArgoSettings")
+    writes = len(life.out.kubernetes.writes)
+    await life.turn("shop", "ArgoSettings")
+    assert life.out.kubernetes.writes[writes:] == []
+
+
 async def test_production_is_deployed_once_and_answers() -> None:
     life = Life()
     life.project()

@@ -27,6 +27,16 @@ def test_asking_again_before_the_time_costs_no_other_turn() -> None:
     assert turns.wait("c") == timedelta(seconds=10)
 
 
+def test_who_has_a_turn_waits_until_it_comes() -> None:
+    clock = FakeClock()
+    turns = Turns(clock, 6)
+    turns.wait("a")
+    turns.wait("b")
+    assert [turns.waits(key) for key in ("a", "b", "c")] == [False, True, False]
+    clock.advance(timedelta(seconds=10))
+    assert not turns.waits("b")
+
+
 def test_a_turn_is_used_up_by_its_use() -> None:
     turns = Turns(FakeClock(), 6)
     assert turns.wait("a") == ZERO
