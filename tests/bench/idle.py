@@ -19,8 +19,9 @@ DEFAULT = timedelta(seconds=300)
 """`POLL_INTERVAL` where nobody sets it: what the figures are scaled to."""
 FIRST_LOOK = 1.2
 """In intervals: an object rests once it was looked at, a little late as all looks are, after it was Ready."""
-WAVE = 100
-"""So many objects are created at a time: a process keeps what its largest storm has taken, whoever is Ready since."""
+WAVE = 50
+"""So many objects are created at a time: a process keeps what its largest storm has taken, whoever is Ready since. The
+lower level takes several waves, for how high one goes varies by megabytes."""
 SETTLED = timedelta(seconds=10)
 """Before the memory of one that does nothing at rest is read."""
 
@@ -29,7 +30,7 @@ SETTLED = timedelta(seconds=10)
 class Plan:
     """Between which numbers of objects the slope is taken; how often, and for how many intervals, all are looked at."""
 
-    levels: tuple[int, ...] = (100, 600)
+    levels: tuple[int, ...] = (200, 700)
     interval: timedelta = timedelta(seconds=20)
     looks: int = 2
 

@@ -18,7 +18,7 @@ the vendors by their stand-ins, of which Argo CD's asks Git too. The slope betwe
 object costs, whatever the operator needs for itself. It is taken for each look, by the operator's own count of its
 passes, and scaled to a look every 300 s, the default."""
 MEMORY_TEXT = """\
-Resident memory by the kernel, of one process each, at rest. The objects were created a hundred at a time: a process
+Resident memory by the kernel, of one process each, at rest. The objects were created fifty at a time: a process
 keeps for long what its largest storm has taken, and that would count for each object otherwise. An object of the no-op
 is about as large as one of ours."""
 
