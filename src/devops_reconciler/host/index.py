@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,8 @@ class _Seen:
     """Its creation, while nothing has been done for it yet."""
     ended: Ended | None = field(default=None, compare=False)
     """Its end, if it was a deployment of production."""
+    expired: bool = field(default=False, compare=False)
+    """Its status says that its time is over."""
 
     def is_due(self, now: datetime) -> bool:
         """Whether its time is over, and it is not cleaned up."""
@@ -63,6 +65,13 @@ class Index:
             self._of_project.setdefault((key.namespace, seen.project), {})[key] = None
         return deleted or seen != before
 
+    def saved(self, obj: dict[str, Any]) -> None:
+        """The object as a pass of ours has saved it. The watch tells it later: to others it is news only then."""
+        key = key_of(obj)
+        seen = self._records.get(key)
+        if seen is not None:
+            self._records[key] = replace(seen, expired=_seen(obj).expired)
+
     def concerned(self, obj: dict[str, Any]) -> list[Key]:
         """Which other objects a change of this one may concern."""
         key = key_of(obj)
@@ -92,6 +101,8 @@ class Index:
         if seen is not None and not seen.finished:
             return Urgency.DEPLOYMENT
         due = seen is not None and seen.is_due(now)
+        if seen is not None and due and not seen.expired:
+            return Urgency.DEPLOYMENT  # that its time is over shows at that time; the clean-up is not so urgent
         return Urgency.CHANGE if due or key in self._at_work else Urgency.CHECK
 
     def of_application(self, namespace: str, project: str, environment: str, now: datetime) -> list[Key]:
@@ -130,6 +141,7 @@ def _seen(obj: dict[str, Any]) -> _Seen:
         going=bool(obj["metadata"].get("deletionTimestamp")),
         expires_at=datetime.fromisoformat(expires) if expires else None,
         ended=ended(obj),
+        expired="Expired" in true,
         waits_since=None if "Finished" in true or status.get("applied") else _created(obj),
     )
 

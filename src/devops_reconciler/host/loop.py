@@ -273,6 +273,7 @@ class Loop:
     def _saved(self, obj: dict[str, Any], changed: Mapping[str, Any]) -> None:
         key = key_of(obj)
         self._own[key] = obj["metadata"]["resourceVersion"]
+        self.index.saved(obj)
         self._copies.learn(obj)
         if "heartbeat" in changed:
             self._offer(obj)
