@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
 
-from tests.bench import children, crowd, expiry, idle, kept, latency, own_share, restart, writes
+from tests.bench import children, crowd, expiry, idle, kept, latency, noisy, own_share, restart, writes
 from tests.bench.figures import Findings, Goal
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -23,11 +23,12 @@ SUBJECTS: dict[str, Measure] = {
     "storm": crowd.measure_storm,
     "children": children.measure,
     "latency": latency.measure,
+    "noisy": noisy.measure,
     "restart": restart.measure,
     "expiry": expiry.measure,
     "idle": idle.measure,
 }
-LARGE = {"children": children.measure_large}
+LARGE: dict[str, Measure] = {"children": children.measure_large, "idle": idle.measure_large}
 """In place of the subjects of these names."""
 
 
@@ -71,7 +72,7 @@ def main() -> int:
     parser.add_argument(
         "--write", action="store_true", help="keep the figures in docs; without subjects it is done anyway"
     )
-    parser.add_argument("--large", action="store_true", help="5,000 children too")
+    parser.add_argument("--large", action="store_true", help="up to 5,000 objects")
     options = parser.parse_args()
     subjects = SUBJECTS | LARGE if options.large else SUBJECTS
     chosen = {name: subjects[name] for name in options.subjects or subjects}

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -51,10 +51,12 @@ async def measure(repetitions: int) -> Findings:
 
 
 @asynccontextmanager
-async def beating(stage: Stage, every: timedelta, most: int) -> AsyncIterator[list[float]]:
+async def beating(
+    stage: Stage, every: timedelta, most: int, projects: Sequence[str] = PROJECTS
+) -> AsyncIterator[list[float]]:
     """Messages as long as the body runs. Afterwards the list holds the latencies, in seconds."""
     seconds: list[float] = []
-    command = [sys.executable, "-m", metronome.__name__, str(every.total_seconds()), str(most), *PROJECTS]
+    command = [sys.executable, "-m", metronome.__name__, str(every.total_seconds()), str(most), *projects]
     environment = clean_environment(stage.environment())
     process = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, env=environment, cwd=REPOSITORY, start_new_session=True
@@ -92,7 +94,7 @@ def findings_of(found: dict[str, Spread]) -> Findings:
     return Findings([table], [goal], {"milliseconds": {state: each.values for state, each in found.items()}})
 
 
-def rows_of(found: dict[str, Spread]) -> list[list[str]]:
+def rows_of(found: Mapping[str, Spread]) -> list[list[str]]:
     """State, messages, and p50, p99 and the longest in milliseconds."""
     return [
         [

@@ -52,13 +52,19 @@ class Storm:
         return (self.writes + self.others) / self.span
 
 
-async def grow(stage: Stage, running: Running, wanted: Wanted) -> float:
-    """Create all of these at once and wait until all are Ready: seconds from the first creation to the last Ready."""
+async def grow(stage: Stage, running: Running, wanted: Wanted, wave: int | None = None) -> float:
+    """Create all of these and wait until all are Ready: seconds from the first creation to the last Ready.
+
+    All at once, or a `wave` at a time, of which the next one comes when the last one is Ready.
+    """
     bodies = list(wanted)
+    size = wave or max(1, len(bodies))
     async with BareApi(stage.control_plane) as api, Seen(stage.kube, running.collections).watching() as seen:
         started = time.monotonic()
-        await api.create_all(bodies)
-        await seen.reach(len(bodies), DEADLINE)
+        for first in range(0, len(bodies), size):
+            some = bodies[first : first + size]
+            await api.create_all(some)
+            await seen.reach(first + len(some), DEADLINE)
     return max(seen.times.values(), default=started) - started
 
 

@@ -128,6 +128,8 @@ async def test_a_list_shows_only_what_may_be_seen_and_selects(argocd: Target) ->
     assert [app["metadata"]["name"] for app in found] == ["shop"]
     assert len(await client.applications("shop")) == 2
     assert await client.applications("team") == []
+    assert [app["metadata"]["name"] for app in await client.applications(name="shop")] == ["shop"]
+    assert await client.applications(name="nobody") == []
     assert await argocd.client(argocd.limited_token).applications() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import ConflictError, CredentialsError, ExternalServiceError, ValidationError
 from devops_reconciler.services.argocd import unreadable
 from standins.argocd_state import IN_CLUSTER
+from standins.controls import Call
 from testbed.argocd import RealArgoCD
 
 from .argocd_target import GIT_LOGIN, NO_REPOSITORY, Source, Target, gone, source, target
@@ -227,6 +229,35 @@ async def test_that_argo_cd_takes_its_time_to_try_a_repository_stops_nothing(arg
     argocd.standin.controls.fault("GET", "/repositories/", 504, times=1)
     await client.retest_repository(argocd.repo_url)
     assert await client.repository(argocd.repo_url) is not None
+
+
+async def test_who_asks_for_a_repository_at_the_same_time_shares_the_list(argocd: Target) -> None:
+    client = argocd.client()
+    argocd.standin.controls.calls.clear()
+    await asyncio.gather(*(client.repository(argocd.repo_url) for _ in range(20)))
+    lists = [c for c in argocd.standin.controls.calls if (c.method, c.path) == ("GET", "/api/v1/repositories")]
+    assert len(lists) == 1
+    await client.repository(argocd.repo_url)
+    assert len([c for c in argocd.standin.controls.calls if c.path == "/api/v1/repositories"]) == 2, "nothing is kept"
+
+
+async def test_a_look_after_a_write_shares_no_list_from_before(argocd: Target) -> None:
+    client = argocd.client()
+    answered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: Call) -> None:
+        answered.set()
+        await go_on.wait()
+
+    controls = argocd.standin.controls
+    controls.trap("after_effect", lambda call: (call.method, call.path) == ("GET", "/api/v1/repositories"), hold)
+    before = asyncio.create_task(client.repositories())
+    await answered.wait()
+    await client.create_repository({"repo": argocd.repo_url, "type": "git"})
+    assert len(await client.repositories()) == 1
+    assert not before.done(), "it did not wait for the list from before"
+    go_on.set()
+    await before
 
 
 async def test_a_repository_scoped_to_a_project_is_not_tested(argocd: Target) -> None:

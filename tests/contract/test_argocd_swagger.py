@@ -30,7 +30,7 @@ PROJECT = {"metadata": {"name": "shop"}, "spec": {"sourceRepos": ["*"], "destina
 REPOSITORY = {"repo": "https://g/x.git", "type": "git", "name": "n", "username": "u", "password": "p", "project": "q"}
 CALLS: dict[str, Callable[[ArgoCD], Awaitable[Any]]] = {
     "application": lambda it: it.application("shop", "p"),
-    "applications": lambda it: it.applications("p", "a=b"),
+    "applications": lambda it: it.applications("p", "a=b", name="shop"),
     "create_application": lambda it: it.create_application(APP),
     "patch_application": lambda it: it.patch_application("shop", "p", {"spec": {}}),
     "delete_application": lambda it: it.delete_application("shop", "p", cascade=False),

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from devops_reconciler.api.errors import ExternalServiceError, ValidationError
+from devops_reconciler.runtime.urgency import Urgency, urgency
 from devops_reconciler.services.git import Git, GitCredentials
 from testbed.git_server import Repository
 from testbed.waiting import eventually
@@ -102,7 +103,10 @@ async def test_a_killed_git_leaves_no_zombie_in_a_container(process_one: None) -
     assert children() == before
 
 
-async def test_one_slow_server_holds_at_most_four_processes() -> None:
+@pytest.mark.parametrize(("of", "at_most"), [(Urgency.DEPLOYMENT, 4), (Urgency.CHANGE, 3)])
+async def test_one_slow_server_holds_at_most_four_processes_one_of_them_for_deployments(
+    of: Urgency, at_most: int
+) -> None:
     now, most, go_on = 0, 0, asyncio.Event()
     waiting = asyncio.Event()
 
@@ -110,7 +114,7 @@ async def test_one_slow_server_holds_at_most_four_processes() -> None:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        if now == 4:
+        if now == at_most:
             waiting.set()
         await go_on.wait()
         now -= 1
@@ -118,12 +122,13 @@ async def test_one_slow_server_holds_at_most_four_processes() -> None:
 
     async with answering(slow) as address:
         client = client_of(address)
-        calls = [asyncio.create_task(client.resolve(f"http://{address}/{n}.git", "main")) for n in range(10)]
+        with urgency(of):
+            calls = [asyncio.create_task(client.resolve(f"http://{address}/{n}.git", "main")) for n in range(10)]
         await waiting.wait()
         go_on.set()
         results = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(result, ValidationError) for result in results)
-    assert most == 4
+    assert most == at_most
 
 
 async def test_the_configuration_of_the_machine_is_not_read(

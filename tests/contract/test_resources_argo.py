@@ -139,6 +139,16 @@ async def test_an_application_that_somebody_moved_is_removed_all_the_same(argocd
     assert await argocd.client().applications() == []
 
 
+async def test_an_application_is_looked_for_without_a_list_of_them_all(argocd: Target) -> None:
+    reach = Reach(argocd)
+    hand = reach.hand()
+    assert not (await reach.app.observe(hand.out.world, ME, None)).exists, "nor is its project there yet"
+    await reach.bring(reach.project)
+    await reach.bring(reach.app, hand)
+    asked = [call for call in argocd.standin.controls.calls if call.path == "/api/v1/applications"]
+    assert {call.query for call in asked if call.method == "GET"} == {"name=shop"}
+
+
 async def test_two_projects_share_a_repository_and_register_it_once(argocd: Target) -> None:
     mine, theirs = Reach(argocd), Reach(argocd, OTHER)
     one = ArgoRepository(

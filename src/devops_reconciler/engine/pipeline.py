@@ -23,7 +23,7 @@ from .ledger import Entry, EntryState, Ledger, age
 from .lifecycle import Attempt, ResourceLifecycleManager, not_written, put_off
 from .memory import memory_of, note_presence
 from .outcome import Facts, NotYet, Outcome, StepResult, failed_step
-from .resource import Intent, Observation, Resource, World
+from .resource import ABSENT, Intent, Observation, Resource, World
 from .window import Save, SavesTooSlow, Window
 
 
@@ -46,6 +46,9 @@ class Step(Generic[World]):
     rank: int = 0
     announce: bool = False
     """Enter it into the ledger before its turn: it may come to be through an earlier step."""
+    within: str | None = None
+    """The step whose thing holds this one and takes it along: where that is about to be made, this one is not there,
+    and is not asked for."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ class Pipeline(Generic[World]):
                 return StepResult(step.name, StepState.SUCCEEDED, Reason.SUCCEEDED)
             entry.started_at = entry.started_at or now
             asked = self._clock.now()
-            seen = await resource.observe(self._world, self._me, entry.intent)
+            holder_is_absent = step.within is not None and _is_created(step.within, planned)
+            seen = ABSENT if holder_is_absent else await resource.observe(self._world, self._me, entry.intent)
         except NotYet:
             return StepResult(step.name, StepState.PENDING)
         except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
@@ -203,6 +207,11 @@ class Pipeline(Generic[World]):
             item.entry.intent = Intent(op=op, at=now, digest=item.resource.digest(), preimage=preimage)
             if op == "create":
                 item.entry.seen, item.entry.absent_since = False, None
+
+
+def _is_created(step: str, planned: Sequence[Attempt[Any]]) -> bool:
+    """Whether this pass has found the thing of a step absent, and makes it before all that comes after it."""
+    return any(each.result.step == step and isinstance(each.action, Create) for each in planned)
 
 
 def _comes_by_itself(step: Step[Any], ledger: Ledger) -> bool:

@@ -119,6 +119,12 @@ class Resource(BaseModel, ABC, Generic[World]):
     async def check_takeover(self, world: World, me: str, owner: str | None) -> None:
         """Raise ConflictError where `adoption` would take it over from an owner whom it may not be taken from."""
 
+    @property
+    def hides(self) -> bool:
+        """Whether a `blind` value has a part now that cannot be read back. One that has none is written only in place
+        of one that may have had: what somebody else made is enough as it is."""
+        return True
+
     def settles_in(self, world: World) -> timedelta:
         """`settle`, where it depends on how the operator is set up: longer for things that could be made twice."""
         return self.settle

@@ -11,7 +11,6 @@ import kopf
 from ..api.definitions import FINALIZER, GROUP, VERSION
 from ..kinds import KINDS
 from ..runtime.settings import Settings
-from ..services.kubernetes import JENKINS_SETTINGS
 from ..services.kubernetes_access import ClusterAccess
 from .diffbase import ObservedGeneration
 from .loop import Loop
@@ -21,8 +20,12 @@ EXIT_TIMEOUT = 2.0
 """Seconds for handlers to end: they have nothing to end but their waiting, the work is in our loop."""
 
 
-def registry_of(loop: Loop, access: ClusterAccess, settings: Settings) -> kopf.OperatorRegistry:
-    """All handlers, for one loop."""
+def registry_of(loop: Loop, access: ClusterAccess) -> kopf.OperatorRegistry:
+    """All handlers, for one loop.
+
+    No timers and daemons: for each object Kopf would keep a task, and the whole object for it. The loop comes back by
+    itself.
+    """
     registry = kopf.OperatorRegistry()
 
     async def woken(body: kopf.Body, **_: Any) -> None:
@@ -33,9 +36,6 @@ def registry_of(loop: Loop, access: ClusterAccess, settings: Settings) -> kopf.O
 
     async def deleted(body: kopf.Body, **_: Any) -> None:
         await loop.wait_released(_plain(body))
-
-    async def looked(body: kopf.Body, **_: Any) -> None:
-        loop.look(_plain(body))
 
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return connection_of(access)
@@ -48,10 +48,6 @@ def registry_of(loop: Loop, access: ClusterAccess, settings: Settings) -> kopf.O
         kopf.on.resume(*resource, registry=registry, id="resumed")(woken)
         kopf.on.delete(*resource, registry=registry, id="deleted")(deleted)
         kopf.on.event(*resource, registry=registry, id="changed")(changed)
-    interval = settings.poll_interval.total_seconds()
-    kopf.timer(
-        GROUP, VERSION, JENKINS_SETTINGS.plural, registry=registry, id="poll", interval=interval, initial_delay=interval
-    )(looked)
     return registry
 
 

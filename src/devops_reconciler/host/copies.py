@@ -22,7 +22,7 @@ COUNTS_FOR = timedelta(hours=1)
 missed."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Copy:
     version: str
     text: bytes

@@ -22,7 +22,7 @@ Labels = tuple[str, str]
 OTHERS: Labels = ("", "other")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A deployment of production that has ended: its result, and when it was asked for and ended."""
 

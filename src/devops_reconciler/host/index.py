@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 from ..api.deployment_record import PRODUCTION
-from ..runtime.urgency import Urgency
+from ..runtime.urgency import Tenant, Urgency
 from ..services.kubernetes import ARGO_SETTINGS, DEPLOYMENT_RECORD, DEVOPS_PROJECT, JENKINS_SETTINGS
 from .delivery import Ended, ended
 from .first_look import is_at_work
 from .queue import Key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Seen:
     project: str
     environment: str
@@ -25,6 +26,8 @@ class _Seen:
     expires_at: datetime | None
     waits_since: datetime | None = field(default=None, compare=False)
     """Its creation, while nothing has been done for it yet."""
+    new: bool = field(default=False, compare=False)
+    """Nobody has been told that it has arrived."""
     ended: Ended | None = field(default=None, compare=False)
     """Its end, if it was a deployment of production."""
     expired: bool = field(default=False, compare=False)
@@ -65,13 +68,6 @@ class Index:
             self._of_project.setdefault((key.namespace, seen.project), {})[key] = None
         return deleted or seen != before
 
-    def saved(self, obj: dict[str, Any]) -> None:
-        """The object as a pass of ours has saved it. The watch tells it later: to others it is news only then."""
-        key = key_of(obj)
-        seen = self._records.get(key)
-        if seen is not None:
-            self._records[key] = replace(seen, expired=_seen(obj).expired)
-
     def concerned(self, obj: dict[str, Any]) -> list[Key]:
         """Which other objects a change of this one may concern."""
         key = key_of(obj)
@@ -99,11 +95,26 @@ class Index:
         """How urgent a pass over this object is."""
         seen = self._records.get(key)
         if seen is not None and not seen.finished:
-            return Urgency.DEPLOYMENT
+            return Urgency.ARRIVAL if seen.new else Urgency.DEPLOYMENT
         due = seen is not None and seen.is_due(now)
         if seen is not None and due and not seen.expired:
             return Urgency.DEPLOYMENT  # that its time is over shows at that time; the clean-up is not so urgent
         return Urgency.CHANGE if due or key in self._at_work else Urgency.CHECK
+
+    def tenant(self, key: Key) -> Tenant:
+        """For whom a pass over this object is: children are named as their project, records belong to one."""
+        seen = self._records.get(key)
+        return key.namespace, key.name if seen is None else seen.project
+
+    def told(self, obj: dict[str, Any]) -> None:
+        """A pass has saved the status of this object: what was urgent to say is said.
+
+        The watch tells it later; only then it is news to others.
+        """
+        key = key_of(obj)
+        seen = self._records.get(key)
+        if seen is not None:
+            self._records[key] = replace(seen, new=False, expired=_seen(obj).expired)
 
     def of_application(self, namespace: str, project: str, environment: str, now: datetime) -> list[Key]:
         """The records that may wait for the application of an environment: at work on it, or taking it down."""
@@ -142,6 +153,7 @@ def _seen(obj: dict[str, Any]) -> _Seen:
         expires_at=datetime.fromisoformat(expires) if expires else None,
         ended=ended(obj),
         expired="Expired" in true,
+        new=not status.get("startedAt") and not obj["metadata"].get("deletionTimestamp"),
         waits_since=None if "Finished" in true or status.get("applied") else _created(obj),
     )
 
@@ -152,6 +164,6 @@ def _created(obj: dict[str, Any]) -> datetime | None:
 
 
 def key_of(obj: Mapping[str, Any]) -> Key:
-    """The key of an object as read."""
+    """The key of an object as read. Its words are the same strings for all readings: keys are kept in many places."""
     metadata = obj["metadata"]
-    return Key(str(obj["kind"]), str(metadata["namespace"]), str(metadata["name"]))
+    return Key(intern(str(obj["kind"])), intern(str(metadata["namespace"])), intern(str(metadata["name"])))

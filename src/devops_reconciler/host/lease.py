@@ -16,6 +16,7 @@ from ..api.errors import ConflictError, ExternalServiceError, ReconcilerError
 from ..runtime.clock import Clock
 from ..runtime.fence import Fence
 from ..runtime.logs import get_logger
+from ..runtime.urgency import Urgency, urgency
 from ..runtime.waiting import first_of
 from ..services.kubernetes import LEASE, Kubernetes, Object
 from .lease_record import Candidate, LeaseRecord, Move, decide, held_by, record_of, released, renewed_at, wanted_by
@@ -128,10 +129,11 @@ class Lease:
 
     async def run(self) -> None:
         """Take, renew, ask and hand over until cancelled. Raises only what nobody foresaw."""
-        while True:
-            self._wake.clear()
-            await self._turn()
-            await first_of(self._clock.sleep(self._wait()), self._wake.wait())
+        with urgency(Urgency.ARRIVAL):  # everything else depends on it
+            while True:
+                self._wake.clear()
+                await self._turn()
+                await first_of(self._clock.sleep(self._wait()), self._wake.wait())
 
     def _wait(self) -> timedelta:
         waits_for_release = self._term is None and self._asked

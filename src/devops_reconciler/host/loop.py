@@ -22,7 +22,7 @@ from ..runtime.audit_context import acting_for
 from ..runtime.logs import get_logger
 from ..runtime.metrics import Metrics
 from ..runtime.tracing import NO_ORIGIN, Origin
-from ..runtime.urgency import Urgency
+from ..runtime.urgency import Tenant, Urgency
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from ..services.kubernetes_kinds import Kind
 from .copies import Copies
@@ -85,7 +85,7 @@ class Loop:
         self._traces = Traces()
         self._copies = Copies(world.clock)
         self._rest = Rest(world, self._copies, outbox.confirmed)
-        self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, urgency_of=self._urgency)
+        self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, work_of=self._work_of)
         metrics.watch_queue("objects", self.queue.oldest)
         metrics.watch_queue("deployments", lambda: self.index.oldest_wait(world.clock.now()))
         self._released: dict[Key, asyncio.Event] = {}
@@ -134,6 +134,7 @@ class Loop:
     async def stand_down(self, within: timedelta) -> None:
         """Begin no more passes, let those that run end within this time, and send no more heartbeats."""
         await self.queue.close(within)
+        self._copies.clear()
         self._uids.clear()
         self._outbox.forget_all()
 
@@ -152,7 +153,9 @@ class Loop:
             if self._told.get(key) == version:
                 return
             self._current[key] = obj["metadata"]["uid"]
-            if self._copies.learn(obj) and self._own.get(key) != version:
+            if not self.queue.is_open:
+                self._copies.forget(key)  # who does not act has no use for copies: a term begins with none
+            elif self._copies.learn(obj) and self._own.get(key) != version:
                 self._copies.doubt(key)
         self._told[key] = version
         self._requesters.note(obj, deleted=deleted)
@@ -173,10 +176,6 @@ class Loop:
         for namespace in self._world.settings.reconciler_namespaces:
             for key in self.index.of_application(namespace, project, environment, now):
                 self.queue.wake(key)
-
-    def look(self, obj: dict[str, Any]) -> None:
-        """Time for a look, whether something has changed or not."""
-        self.queue.wake(key_of(obj))
 
     async def wait_released(self, obj: dict[str, Any]) -> None:
         """Until nothing of the object is left outside: then its finalizer may go."""
@@ -276,7 +275,7 @@ class Loop:
     def _saved(self, obj: dict[str, Any], changed: Mapping[str, Any]) -> None:
         key = key_of(obj)
         self._own[key] = obj["metadata"]["resourceVersion"]
-        self.index.saved(obj)
+        self.index.told(obj)
         self._copies.learn(obj)
         if "heartbeat" in changed:
             self._offer(obj)
@@ -290,7 +289,8 @@ class Loop:
         self.queue.forget(key)
         self._own.pop(key, None)
         self._told.pop(key, None)
-        self._current.pop(key, None)
+        if (known := self._current.pop(key, None)) is not None:
+            self._world.project_files.forget(known)
         self._copies.forget(key)
         self._tally.forget(key)
         self._traces.forget(key)
@@ -301,13 +301,12 @@ class Loop:
         uid = self._uids.pop(key, None)
         if uid is not None:
             self._outbox.forget(uid)
-            self._world.project_files.forget(uid)
         event = self._released.pop(key, None)
         if event is not None:
             event.set()
 
-    def _urgency(self, key: Key) -> Urgency:
-        return self.index.urgency(key, self._world.clock.now())
+    def _work_of(self, key: Key) -> tuple[Urgency, Tenant]:
+        return self.index.urgency(key, self._world.clock.now()), self.index.tenant(key)
 
     # Reports
 

@@ -71,7 +71,7 @@ class KopfHost:
             # A line per event and handler, that it was told: what our loop makes of it has lines of its own.
             logging.getLogger("kopf.objects").setLevel(logging.WARNING)
         tasks = await kopf.spawn_tasks(
-            registry=registry_of(self._loop, self._access, self._world.settings),
+            registry=registry_of(self._loop, self._access),
             settings=self._settings,
             namespaces=list(self._world.settings.reconciler_namespaces),
             identity=self._identity,  # type: ignore[arg-type]  # a NewType of str that Kopf does not export

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextvars import Context
 from datetime import timedelta
+from typing import NamedTuple
 
 from ..runtime.slots import Slots
-from ..runtime.urgency import Urgency, urgency
+from ..runtime.urgency import Tenant, Urgency, work
 
 
-@dataclass(frozen=True, order=True)
-class Key:
+class Key(NamedTuple):
     """An object: kind, namespace, name."""
 
     kind: str
@@ -24,6 +24,14 @@ class Key:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+WorkOf = Callable[[Key], tuple[Urgency, Tenant]]
+"""How urgent a pass over an object is, and for whom it is."""
+
+
+def _change(key: Key) -> tuple[Urgency, Tenant]:
+    return Urgency.CHANGE, (key.namespace, key.name)
+
+
 Run = Callable[[Key], Awaitable[timedelta | None]]
 """One pass over an object. Gives when to come back, or None for never. Must not raise."""
 
@@ -31,19 +39,19 @@ Run = Callable[[Key], Awaitable[timedelta | None]]
 class WorkQueue:
     """Wakes keys now or later. The same key never runs twice at once; a wake during its pass makes it run again.
 
-    At most `concurrency` passes run at a time; those that wait go by urgency, then in the order of their waking. A
-    pass that waits for the budget of a service does not count: one busy service holds up nobody else's work. It begins
-    closed; what is woken while it is closed is given to who opens it.
+    At most `concurrency` passes run at a time; those that wait go by urgency, then namespaces and their projects have
+    turns. A pass that waits for the budget of a service does not count: one busy service holds up nobody else's work.
+    It begins closed; what is woken while it is closed is given to who opens it.
     """
 
-    def __init__(
-        self, run: Run, concurrency: int, *, urgency_of: Callable[[Key], Urgency] = lambda key: Urgency.CHANGE
-    ) -> None:
-        """`urgency_of` is asked when a pass is due; it holds for the pass here and at the budgets of the services."""
+    def __init__(self, run: Run, concurrency: int, *, work_of: WorkOf = _change) -> None:
+        """`work_of` is asked when a pass is due; it holds for the pass here and at the budgets of the services."""
         self._run = run
-        self._urgency_of = urgency_of
+        self._work_of = work_of
         self._slots = Slots(concurrency)
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._nobodys = Context()
+        """For timers: they would keep the context of who woke the key, and Kopf's holds the whole object, twice."""
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._waiting: dict[Key, float] = {}
         """Since when keys wait for their pass to begin (monotonic seconds), the oldest first."""
@@ -66,7 +74,7 @@ class WorkQueue:
             return
         if timer is not None:
             timer.cancel()
-        self._timers[key] = loop.call_at(when, self._start, key)
+        self._timers[key] = loop.call_at(when, self._start, key, context=self._nobodys)
 
     def _start(self, key: Key) -> None:
         timer = self._timers.pop(key, None)
@@ -78,12 +86,13 @@ class WorkQueue:
             self._again.add(key)
             return
         self._waiting[key] = time.monotonic()
-        self._running[key] = asyncio.get_running_loop().create_task(self._pass(key), name=f"pass {key}")
+        loop = asyncio.get_running_loop()
+        self._running[key] = loop.create_task(self._pass(key), name=f"pass {key}", context=Context())
 
     async def _pass(self, key: Key) -> None:
         after: timedelta | None = None
         try:
-            with urgency(self._urgency_of(key)):
+            with work(*self._work_of(key)):
                 after = await self._in_its_turn(key)
         finally:
             self._waiting.pop(key, None)
@@ -107,6 +116,11 @@ class WorkQueue:
             timer.cancel()
         self._again.discard(key)
         self._missed.discard(key)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether passes may begin."""
+        return not self._closed
 
     @property
     def planned(self) -> int:

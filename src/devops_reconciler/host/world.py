@@ -23,6 +23,7 @@ from ..runtime.metrics import Metrics
 from ..runtime.reservations import Reservations
 from ..runtime.secrets import Secrets
 from ..runtime.settings import Settings
+from ..runtime.slots import Slots
 from ..runtime.turns import Turns
 from ..services.addresses import CheckedResolver, literal
 from ..services.argocd import ArgoCD, SessionAuth, TokenAuth
@@ -123,6 +124,7 @@ class Clients:
             budget=RequestBudget(self.clock, per_minute),
             observer=self.metrics.vendor_call,
             breaker=self.breakers.of(service),
+            places=Slots(max(1, self.settings.max_concurrent_reconciles // 2)),
         )
         return http.hiding(Redactor(self.secrets.values)).behind(self.fence).recorded(self.audit)
 

@@ -53,11 +53,13 @@ class DeploymentReconciliation(DeploymentEnd):
         if self.conditions.is_true("Finished"):
             return await self.after_end(subject)
         if self.status.started_at is None:
-            # Users see at once that their message has arrived.
+            # Users see at once that their message has arrived. The work is for another pass: who has just arrived
+            # goes first, and must not hold up the next one.
             self.fields["startedAt"] = self.now
             self.conditions.progressing("accepted", Reason.PROGRESSING, retrying=False)
             self.tell("accepted", StepState.SUCCEEDED, "the deployment was accepted")
             await self.save()
+            return Verdict(after=timedelta(0), transitions=self.conditions.transitions)
         try:
             return await self._work(subject)
         except (Waiting, FailedError) as error:

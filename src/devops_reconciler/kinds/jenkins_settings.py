@@ -26,6 +26,7 @@ from .step_conditions import step_condition
 
 Jenkins = Subject[JenkinsSettingsSpec, JenkinsSettingsStatus]
 
+FOLDER_STEP = "folder"
 GIT_CREDENTIALS = "git"
 REGISTRY_CREDENTIALS = "registry"
 DEFAULT_SCRIPT = "Jenkinsfile"
@@ -73,7 +74,7 @@ async def plan(world: World, subject: Jenkins) -> Plan:
         parameters=parameters_of(spec, file),
     )
     steps = (
-        _step("folder", JenkinsFolder(folder=folder), policy),
+        _step(FOLDER_STEP, JenkinsFolder(folder=folder), policy, within=None),
         _step("git-credentials", _credentials(folder, GIT_CREDENTIALS, git), policy),
         _step("registry-credentials", _credentials(folder, REGISTRY_CREDENTIALS, push), policy),
         _step("job", job, policy),
@@ -127,8 +128,10 @@ def _credentials(folder: str, name: str, login: Login | None) -> JenkinsCredenti
     )
 
 
-def _step(name: str, resource: ExternalResource | None, policy: EffectivePolicy) -> Step[World]:
+def _step(
+    name: str, resource: ExternalResource | None, policy: EffectivePolicy, within: str | None = FOLDER_STEP
+) -> Step[World]:
     def build(facts: Facts) -> ExternalResource | None:
         return resource
 
-    return Step(name, build, policy)
+    return Step(name, build, policy, within=within)

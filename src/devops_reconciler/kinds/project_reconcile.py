@@ -79,6 +79,10 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
             await self._prune(subject)
         return verdict
 
+    def shows_at_once(self, outcome: Outcome) -> bool:
+        """Children take their time, and tell when they are Ready."""
+        return False
+
     def silence(self, outcome: Outcome) -> timedelta:
         """Children that come to be one after the other are told of together, unless a deployment waits for that."""
         progress = all(r.error is None and r.state in (StepState.RUNNING, StepState.SUCCEEDED) for r in outcome.results)

@@ -99,6 +99,7 @@ class Reconciliation(Generic[S, T]):
         self.generation = int(obj["metadata"]["generation"])
         self.me = mark_for(self.world.cluster_id, obj)
         self.conditions = Conditions(status.conditions, self.generation, self.now)
+        self._is_new = not any(entry.state is EntryState.ACTIVE for entry in self.ledger.entries)
         self._failed_before = {id(e) for e in self.ledger.entries if e.state is EntryState.CLEANUP_FAILED}
 
     async def run(self) -> Verdict:
@@ -158,11 +159,21 @@ class Reconciliation(Generic[S, T]):
             return await self.conclude(Plan(()), Outcome(results=[failed_step("spec", error)]))
         pipeline: Pipeline[World] = Pipeline(self.world, self.world.clock, self.me)
         outcome = await pipeline.advance(plan.steps, self.ledger, self.save_intents)
+        if self.shows_at_once(outcome):
+            learned, outcome = outcome.learned, await pipeline.advance(plan.steps, self.ledger, self.save_intents)
+            outcome.learned = outcome.learned or learned
         if outcome.ready:
             await self.clean_retired(plan.policies, outcome)
         if outcome.only_acted:
             return Verdict(after=SOON, results=outcome.results, transitions=self.conditions.transitions)
         return await self.conclude(plan, outcome)
+
+    def shows_at_once(self, outcome: Outcome) -> bool:
+        """Whether this pass looks at what it has done itself: most of a new object is there as soon as it is made.
+
+        Later on the next pass does, so that it is seen apart what had changed and what came of it.
+        """
+        return outcome.acted and self._is_new and all(result.error is None for result in outcome.results)
 
     async def clean_retired(self, policies: Mapping[str, EffectivePolicy], outcome: Outcome) -> None:
         """Remove what was replaced, now that its successor is ready."""
@@ -202,7 +213,7 @@ class Reconciliation(Generic[S, T]):
     def silence(self, outcome: Outcome) -> timedelta:
         """For how long this outcome may wait to be told: a wait of a new object, that will most likely be over soon."""
         trouble = any(r.error is not None and not isinstance(r.error, Waiting) for r in outcome.results)
-        if outcome.ready or outcome.acted or trouble or outcome.failure is not None:
+        if outcome.ready or outcome.acted or outcome.learned or trouble or outcome.failure is not None:
             return timedelta(0)
         return TOO_SHORT_TO_TELL - self.age
 

@@ -14,6 +14,7 @@ from ..api.messages import InboundMessage, InitializeMessage, parse, unknown_fie
 from ..runtime.clock import Clock
 from ..runtime.logs import get_logger
 from ..runtime.settings import Settings
+from ..runtime.urgency import Urgency, work
 from .cluster import Cluster
 from .outcome import Outcome
 from .projects import Projects
@@ -64,13 +65,14 @@ class Inbox:
 
     async def accept(self, message: InboundMessage) -> Outcome:
         """Do what the message says. Raises ReconcilerError; what becomes of the message then: `verdict`."""
-        namespace, _ = self.place(message)
+        namespace, project = self.place(message)
         self._check(message, namespace)
         if unknown := unknown_fields(message):
             _log.info("Unknown fields are ignored", event_id=message.event_id, fields=unknown)
-        if isinstance(message, InitializeMessage):
-            return await Projects(self.kubernetes).initialize(message, namespace)
-        return await Records(self.kubernetes).act(message, namespace)
+        with work(Urgency.ARRIVAL, (namespace, project)):
+            if isinstance(message, InitializeMessage):
+                return await Projects(self.kubernetes).initialize(message, namespace)
+            return await Records(self.kubernetes).act(message, namespace)
 
     def _check(self, message: InboundMessage, namespace: str) -> None:
         watched = self.settings.reconciler_namespaces

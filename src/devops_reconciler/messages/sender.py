@@ -7,6 +7,7 @@ What is lost in between (a crash, a confirm that did not arrive) is sent again: 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,7 +68,9 @@ class HeartbeatSender:
         self._on_confirmed = on_confirmed
         self._may_send = may_send
         self._outlets: dict[str, Outlet] = {}
-        self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, str]] = asyncio.PriorityQueue()
+        """UIDs: first those of which nobody has heard yet, then in the order of their coming."""
+        self._numbers = itertools.count()
         self._ticking = asyncio.Event()
         self._down: str | None = "not started"
         metrics.heartbeats_waiting.set_function(lambda: self.waiting)
@@ -154,7 +157,7 @@ class HeartbeatSender:
 
     async def _work(self) -> None:
         while True:
-            uid = await self._ready.get()
+            *_, uid = await self._ready.get()
             outlet = self._outlets.get(uid)
             if outlet is None:
                 continue
@@ -204,7 +207,7 @@ class HeartbeatSender:
     def _schedule(self, uid: str, outlet: Outlet) -> None:
         if not outlet.scheduled:
             outlet.scheduled = True
-            self._ready.put_nowait(uid)
+            self._ready.put_nowait((outlet.confirmed > 0, next(self._numbers), uid))
 
 
 def _worst(errors: list[BaseException]) -> BaseException:

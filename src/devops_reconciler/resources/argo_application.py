@@ -123,8 +123,8 @@ class ArgoApplication(ExternalResource):
         except Waiting:
             if await world.argocd.project(self.project) is not None:
                 raise
-        every = await world.argocd.applications()
-        return next((app for app in every if (app.get("metadata") or {}).get("name") == self.name), None)
+        listed = await world.argocd.applications(name=self.name)
+        return next((app for app in listed if (app.get("metadata") or {}).get("name") == self.name), None)
 
     async def _give_back_project(self, world: World, me: str, project: str) -> None:
         """Nor does it delete such an application: the project is made again, and goes after it (it has our mark).

@@ -36,6 +36,10 @@ class ArgoRepository(ExternalResource):
     def key(self) -> str:
         return self.url
 
+    @property
+    def hides(self) -> bool:
+        return bool(self.username)
+
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         found = await world.argocd.repository(self.url)
         if found is None:

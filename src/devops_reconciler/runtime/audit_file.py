@@ -1,8 +1,8 @@
 """The file of the audit trail: appended line by line, each chained to the one before, the last one kept beside it.
 
-Beside `<file>` stands `<file>.head` with number and hash of the last line, replaced after each append. It tells a file
-that was cut off from one that ends there, and lets the chain go on after a restart, a rotation or a loss of the file:
-what was lost stays visible as a gap.
+Beside `<file>` stands `<file>.head` with number and hash of the last line, written over after each append. It tells a
+file that was cut off from one that ends there, and lets the chain go on after a restart, a rotation or a loss of the
+file: what was lost stays visible as a gap.
 
 Each append takes a lock and looks whether another process has written (a second replica on the same volume), so there
 is one chain per file, whoever writes.
@@ -21,6 +21,8 @@ from .audit_record import GENESIS, hash_of, line_of
 from .logs import get_logger
 
 _BLOCK = 64 * 1024
+_HEAD_WIDTH = 127
+"""Characters of a head, of which the number of the line takes up to 20: each one covers the one before."""
 _log = get_logger(__name__)
 
 
@@ -108,9 +110,19 @@ class AuditFile:
             self._head = kept or Head()
 
     def _keep_head(self) -> None:
-        new = self.head_path.with_name(self.head_path.name + ".new")
-        new.write_text(json.dumps({"seq": self._head.seq, "hash": self._head.hash}) + "\n", encoding="ascii")
-        os.replace(new, self.head_path)
+        """In place: one write of less than a sector is there whole or not at all, and a full disk has room for it.
+
+        A new file under its name would be brought to the disk at once by some file systems, for milliseconds.
+        """
+        text = json.dumps({"seq": self._head.seq, "hash": self._head.hash})
+        data = f"{text:<{_HEAD_WIDTH}}\n".encode("ascii")
+        file = os.open(self.head_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(file, data, 0)
+            if os.fstat(file).st_size > len(data):  # it was harmed
+                os.ftruncate(file, len(data))
+        finally:
+            os.close(file)
 
 
 def head_path(path: Path) -> Path:

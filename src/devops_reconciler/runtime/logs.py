@@ -39,7 +39,7 @@ class Redactor:
 
     def _current_forms(self) -> tuple[str, ...]:
         known = frozenset(self._secrets())
-        if known != self._known:
+        if known is not self._known and known != self._known:
             forms = {form for secret in known if len(secret) >= _SHORTEST_SECRET for form in _forms_of(secret)}
             self._known, self._forms = known, tuple(sorted(forms, key=len, reverse=True))
         return self._forms

@@ -48,6 +48,9 @@ class Secrets:
     _files: dict[str, _File] = field(default_factory=dict, init=False, repr=False)
     _seen: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False)
     _learned: OrderedDict[str, None] = field(default_factory=OrderedDict, init=False, repr=False)
+    _all: frozenset[str] | None = field(default=None, init=False, repr=False)
+    """What `values` gave last; None when it has become too little."""
+    _gathered_at: float = field(default=0.0, init=False, repr=False)
 
     def current(self, name: str) -> str | None:
         """The value of an attribute of `Settings` (`jenkins_token`) as it is now; None where it is not set.
@@ -65,7 +68,18 @@ class Secrets:
         return value
 
     def values(self) -> frozenset[str]:
-        """Every secret in clear, rotated ones and those of projects included, for redaction. Never to be printed."""
+        """Every secret in clear, rotated ones and those of projects included, for redaction. Never to be printed.
+
+        The same object as before where nothing has changed: it is asked for with each line that is written.
+        """
+        now = self.clock.monotonic()
+        if self._all is None or now - self._gathered_at >= LOOK_EVERY:
+            found = self._gather()
+            self._all = self._all if found == self._all else found
+            self._gathered_at = now
+        return self._all
+
+    def _gather(self) -> frozenset[str]:
         for name in self.settings.secret_values():
             self.current(name)
         own = [(name, value) for name, values in self._seen.items() for value in values]
@@ -75,6 +89,8 @@ class Secrets:
     def learn(self, username: str, password: str) -> None:
         """A login of a project, to be hidden wherever it would show."""
         for text in (password, basic(username, password)):
+            if text not in self._learned:
+                self._all = None
             self._learned[text] = None
             self._learned.move_to_end(text)
         while len(self._learned) > _LEARNED:
@@ -88,6 +104,7 @@ class Secrets:
     def _remember(self, name: str, value: str) -> None:
         seen = self._seen.setdefault(name, [])
         if value not in seen:
+            self._all = None
             seen.append(value)
             del seen[:-_REMEMBERED]
 
@@ -122,6 +139,7 @@ class Secrets:
         elif value != file.value:
             _log.info("A value was read again", variable=name.upper(), path=str(file.path))
             file.value = value
+            self._all = None
 
 
 def secrets_in(environ: Mapping[str, str]) -> frozenset[str]:

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-from .urgency import FAIR_SHARE, Urgency, current_urgency
+from .lines import Lines, Waiter
+from .urgency import Urgency, current_urgency
 
 ASIDE = 16
 """So many times the number of slots may wait aside: each of them keeps an object in memory."""
 
 
-class _Turn(NamedTuple):
-    """Somebody who waits; the lowest number has waited longest."""
+@dataclass(eq=False)
+class _Turn(Waiter):
+    """Somebody who waits for a slot."""
 
-    number: int
-    taken: asyncio.Future[None]
+    taken: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Slots:
-    """At most `count` at a time: by urgency, then in the order of arrival. A quarter is kept for deployments."""
+    """At most `count` at a time, in the order of `Lines`.
 
-    def __init__(self, count: int) -> None:
+    A quarter is kept for deployments, and half of that for what has just come in.
+    """
+
+    def __init__(self, count: int, *, aside: bool = True) -> None:
+        """`aside`: who has to wait for a `place` here gives its slot elsewhere to others."""
+        self._waits_aside = aside
         self._free = count
-        self._kept = count // 4
-        self._lines: dict[Urgency, deque[_Turn]] = {each: deque() for each in Urgency}
-        self._numbers = itertools.count()
-        self._served = 0
+        self._kept = {Urgency.ARRIVAL: 0, Urgency.DEPLOYMENT: count // 8}
+        self._kept_of_others = count // 4
+        self._lines: Lines[_Turn] = Lines()
         self._aside = 0
         self._most_aside = count * ASIDE
 
@@ -41,15 +44,27 @@ class Slots:
         async with _Slot(self):
             yield
 
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """One of the slots for a part of some work, which may have a slot elsewhere as a whole."""
+        if self._waits_aside and (self._lines or not self._is_free_for(current_urgency())):
+            step_aside()
+        await self.take()
+        try:
+            yield
+        finally:
+            self.give()
+
     async def take(self) -> None:
         """Wait for a slot."""
-        turn = asyncio.get_running_loop().create_future()
-        self._lines[current_urgency()].append(_Turn(next(self._numbers), turn))
+        turn = _Turn()
+        self._lines.join(turn)
         self._serve()
         try:
-            await turn
+            await turn.taken
         except asyncio.CancelledError:
-            if turn.cancelled():
+            if turn.taken.cancelled():
+                self._lines.leave(turn)
                 self._serve()
             else:
                 self.give()
@@ -61,16 +76,15 @@ class Slots:
         self._serve()
 
     def _serve(self) -> None:
-        while lines := [line for urgency, line in self._lines.items() if line and self._is_free_for(urgency)]:
-            fair = self._served % FAIR_SHARE == FAIR_SHARE - 1
-            turn = (min(lines, key=lambda line: line[0].number) if fair else lines[0]).popleft().taken
-            if not turn.done():
-                turn.set_result(None)
-                self._free -= 1
-                self._served += 1
+        while (turn := self._lines.first(self._is_free_for)) is not None:
+            if turn.taken.done():
+                return  # it gives up, and serves others when it leaves the line
+            self._lines.serve(turn)
+            turn.taken.set_result(None)
+            self._free -= 1
 
     def _is_free_for(self, urgency: Urgency) -> bool:
-        return self._free > (0 if urgency is Urgency.DEPLOYMENT else self._kept)
+        return self._free > self._kept.get(urgency, self._kept_of_others)
 
     def step_aside(self) -> bool:
         """Give one back before the work has ended; False where too many have done that."""

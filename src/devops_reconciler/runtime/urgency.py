@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
 
@@ -15,15 +16,22 @@ FAIR_SHARE = 4
 class Urgency(IntEnum):
     """How much depends on it that a piece of work is done soon; the lowest goes first."""
 
-    DEPLOYMENT = 0
+    ARRIVAL = 0
+    """Something has just come in, and who sent it has not been told that it is here."""
+    DEPLOYMENT = 1
     """A deployment under way: somebody looks on."""
-    CHANGE = 1
+    CHANGE = 2
     """Something is to be set up, changed, mended or removed."""
-    CHECK = 2
+    CHECK = 3
     """A look whether all is still as it should be."""
 
 
+Tenant = tuple[str, str]
+"""For whom work is done: namespace and project. Of one urgency namespaces have turns, and in each its projects."""
+NOBODY: Tenant = ("", "")
+
 _urgency: ContextVar[Urgency] = ContextVar("urgency", default=Urgency.CHANGE)
+_tenant: ContextVar[Tenant] = ContextVar("tenant", default=NOBODY)
 
 
 def current_urgency() -> Urgency:
@@ -31,6 +39,18 @@ def current_urgency() -> Urgency:
     return _urgency.get()
 
 
+def current_tenant() -> Tenant:
+    """For whom the work is that we are part of."""
+    return _tenant.get()
+
+
 def urgency(of: Urgency) -> AbstractContextManager[None]:
     """The work inside, and the tasks that it starts, are as urgent as this."""
     return ambient(_urgency, of)
+
+
+@contextmanager
+def work(of: Urgency, tenant: Tenant) -> Iterator[None]:
+    """The work inside, and the tasks that it starts, are as urgent as this, and for this tenant."""
+    with ambient(_urgency, of), ambient(_tenant, tenant):
+        yield

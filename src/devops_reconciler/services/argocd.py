@@ -11,22 +11,25 @@ project is not there (DependencyNotReady).
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from typing import Any
 
 from ..api.errors import CredentialsError, ExternalServiceError, Refused, Waiting
+from ..runtime.clock import SystemClock
 from ..runtime.logs import get_logger
 from .argocd_auth import Auth, SessionAuth, TokenAuth
 from .argocd_calls import BUSY_AFTER, Calls, Json, Query, flag, path_of, unreadable_repository
 from .argocd_stream import watch_events
 from .http import DETAIL_LIMIT, Http
+from .shared_reads import SharedReads
 
 __all__ = ["ArgoCD", "Auth", "Json", "SessionAuth", "TokenAuth"]
 
 WATCH_IDLE = timedelta(minutes=2)
 REFRESH_TIMEOUT = timedelta(seconds=30)
+REPOSITORIES = "repositories"
 
 _log = get_logger(__name__)
 
@@ -46,6 +49,7 @@ class ArgoCD:
         self._http = http
         self._auth = auth
         self._calls = Calls(http, auth)
+        self._lists: SharedReads[list[Json]] = SharedReads(SystemClock(), timedelta(0))
 
     # Applications
 
@@ -64,9 +68,15 @@ class ArgoCD:
                 return item
         return None
 
-    async def applications(self, project: str | None = None, selector: str | None = None) -> list[Json]:
-        """All applications that our account may see, of one project, with a label selector. There are no pages."""
-        return await self._list_applications([("projects", project or ""), ("selector", selector or "")])
+    async def applications(
+        self, project: str | None = None, selector: str | None = None, *, name: str | None = None
+    ) -> list[Json]:
+        """The applications that our account may see: of one project, with a label selector, of one name.
+
+        There are no pages: without any of these the answer is as long as Argo CD has applications.
+        """
+        wanted = [("projects", project or ""), ("selector", selector or ""), ("name", name or "")]
+        return await self._list_applications(wanted)
 
     async def create_application(self, app: Json) -> Json:
         """Create it, without a look into the repository (`validate=false`); its manifests are judged by the sync.
@@ -212,8 +222,13 @@ class ArgoCD:
     # Repositories
 
     async def repositories(self) -> list[Json]:
-        """All repositories that we may see. Passwords and keys are never in it."""
-        return await self._calls.items("list repositories", path_of("repositories"))
+        """All repositories that we may see. Passwords and keys are never in it.
+
+        Who asks while the list is on its way gets the same, unless we have written to a repository meanwhile: there is
+        one for each project, and each look at one asks for all.
+        """
+        path = path_of("repositories")
+        return await self._lists.get(REPOSITORIES, lambda: self._calls.items("list repositories", path))
 
     async def repository(self, url: str) -> Json | None:
         """The repository with this URL; absent is what the list lacks and a GET does not know either.
@@ -252,7 +267,8 @@ class ArgoCD:
         """
         path = path_of("repositories", query=[("upsert", flag(upsert))])
         try:
-            return await self._calls.must_write("create repository", "POST", path, repo)
+            with self._writing_repository():
+                return await self._calls.must_write("create repository", "POST", path, repo)
         except ExternalServiceError as error:
             meant = unreadable_repository(error)
             if meant is not error:
@@ -262,7 +278,8 @@ class ArgoCD:
     async def update_repository(self, repo: Json) -> Json | None:
         """Replace a repository's name, project and credentials, without a test. None if it is not there."""
         path = path_of("repositories", str(repo.get("repo", "")))
-        return await self._calls.write("update repository", "PUT", path, repo)
+        with self._writing_repository():
+            return await self._calls.write("update repository", "PUT", path, repo)
 
     async def retest_repository(self, url: str) -> None:
         """Have Argo CD connect anew; `connectionState` says from then on what came of it.
@@ -273,7 +290,8 @@ class ArgoCD:
         """
         path = path_of("repositories", url, query=[("forceRefresh", flag(True))])
         try:
-            await self._calls.get("retest repository", path)
+            with self._writing_repository():
+                await self._calls.get("retest repository", path)
         except ExternalServiceError as error:
             self._http.acquit()
             _log.info("Argo CD has not tried the repository out yet", repository=url, error=error.message)
@@ -283,7 +301,16 @@ class ArgoCD:
         if await self.repository(url) is None:
             return
         path = path_of("repositories", url, query=[("appProject", app_project or "")])
-        await self._calls.write("delete repository", "DELETE", path)
+        with self._writing_repository():
+            await self._calls.write("delete repository", "DELETE", path)
+
+    @contextmanager
+    def _writing_repository(self) -> Iterator[None]:
+        """Lists that run beside the write may show either state: who asks afterwards reads afresh."""
+        try:
+            yield
+        finally:
+            self._lists.drop(REPOSITORIES)
 
     # The server
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ..runtime.clock import Clock
+from ..runtime.lines import Lines, Waiter
 from ..runtime.slots import step_aside
-from ..runtime.urgency import FAIR_SHARE, Urgency, current_urgency
 
 DEFAULT_PAUSE = timedelta(seconds=30)
 """How long a 429 without Retry-After stops an endpoint: GoDaddy's quota answer may lack it (external-dns#4866)."""
 
 
-@dataclass(order=True)
-class _Waiter:
-    """Somebody in the line. What is more urgent goes first, then who came first."""
+@dataclass(eq=False)
+class _Waiter(Waiter):
+    """Somebody in the line."""
 
-    urgency: Urgency
-    number: int
-    turn: asyncio.Event = field(compare=False, default_factory=asyncio.Event)
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass
@@ -32,32 +28,18 @@ class _Line:
     """Those who wait for one key. The guard sleeps until the next request may go out, and lets the first one go."""
 
     next: float = -math.inf
-    waiting: list[_Waiter] = field(default_factory=list)
+    waiting: Lines[_Waiter] = field(default_factory=Lines)
     guard: _Waiter | None = None
-    served: int = 0
-
-    def first(self) -> _Waiter:
-        """Whose turn it is."""
-        if self.served % FAIR_SHARE == FAIR_SHARE - 1:
-            return min(self.waiting, key=lambda waiter: waiter.number)
-        return self.waiting[0]
-
-    def leave(self, waiter: _Waiter) -> None:
-        """It goes, or has given up; if it was the guard, the first of the others becomes it."""
-        self.waiting.remove(waiter)
-        heapq.heapify(self.waiting)
-        if self.guard is waiter:
-            self.pass_on()
 
     def pass_on(self) -> None:
-        """The first in the line becomes the guard."""
-        self.guard = self.first() if self.waiting else None
+        """Whose turn it is becomes the guard."""
+        self.guard = self.waiting.first()
         if self.guard is not None:
             self.guard.turn.set()
 
 
 class RequestBudget:
-    """A token bucket per key (for GoDaddy: per endpoint). `take` waits its turn: by urgency, then by arrival.
+    """A token bucket per key (for GoDaddy: per endpoint). `take` waits its turn, by `Lines`.
 
     The bucket holds `burst` requests and refills evenly, so that in any window of a minute at most `per_minute` go out:
     burst and refill together never exceed it.
@@ -72,7 +54,6 @@ class RequestBudget:
             raise ValueError("the burst of a request budget is between 1 and its requests per minute")
         self._interval = 60.0 / max(1, per_minute - self._burst)
         self._lines: defaultdict[str, _Line] = defaultdict(_Line)
-        self._numbers = itertools.count()
 
     async def take(self, key: str = "") -> None:
         """Wait until one request may go out under `key`."""
@@ -81,16 +62,19 @@ class RequestBudget:
             self._spend(line)
             return
         step_aside()
-        me = _Waiter(current_urgency(), next(self._numbers))
-        heapq.heappush(line.waiting, me)
+        me = _Waiter()
+        line.waiting.join(me)
         if line.guard is None:
             line.pass_on()
+        had_its_turn = False
         try:
             await self._turn(line, me)
             self._spend(line)
-            line.served += 1
+            had_its_turn = True
         finally:
-            line.leave(me)
+            (line.waiting.serve if had_its_turn else line.waiting.leave)(me)
+            if line.guard is me:
+                line.pass_on()
 
     async def _turn(self, line: _Line, me: _Waiter) -> None:
         """Until we are the first, and a request may go out."""
@@ -99,7 +83,7 @@ class RequestBudget:
             left = self._left(line)
             if left:
                 await self._clock.sleep(timedelta(seconds=left))
-            elif line.first() is me:
+            elif line.waiting.first() is me:
                 return
             else:
                 me.turn.clear()

@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 from ..api.errors import CredentialsError, ExternalServiceError, ReconcilerError, ValidationError
 from ..runtime.clock import Clock
 from ..runtime.settings_lists import GitHost
+from ..runtime.slots import Slots
 from .addresses import Resolve, addresses_of, check_addresses, literal
 from .breaker import CircuitBreaker
 from .git_certificates import GitCertificates
@@ -91,7 +92,7 @@ class Git:
         self._breaker_of = breaker_of
         self._addresses_of = resolve
         self.certificates = GitCertificates(clock)
-        self._turns = asyncio.Semaphore(PARALLEL)
+        self._turns = Slots(PARALLEL)
         self._commits: _Recent[tuple[str, GitCredentials | None, str], str] = _Recent(COMMITS_KEPT)
         self._files: _Recent[tuple[str, GitCredentials | None, str, str], bytes | None] = _Recent(FILES_KEPT)
 
@@ -152,7 +153,7 @@ class Git:
         breaker = None if self._breaker_of is None else self._breaker_of(host_of(repository.url))
         if breaker is not None:
             breaker.check()  # what would be refused waits for no turn
-        async with self._turns:
+        async with self._turns.place():
             act = partial(self._act, operation, repository, work)
             return await (act() if breaker is None else breaker.call(act))
 

@@ -15,9 +15,9 @@ from urllib.parse import quote
 from ..api.errors import Refused, ValidationError
 from ..runtime.clock import Clock
 from .godaddy_errors import UNKNOWN_DOMAIN, translated, unknown_domain
-from .godaddy_shared import SharedReads
 from .godaddy_types import APEX, Record, record_of, relative_name
 from .http import Http, Response, details_of
+from .shared_reads import SharedReads
 
 __all__ = ["APEX", "PAGE", "GoDaddy", "Record", "relative_name"]
 
@@ -68,8 +68,8 @@ class GoDaddy:
 
     async def records(self, zone: str, type: str, name: str) -> tuple[Record, ...]:
         """The set of records with this type and relative name, read afresh. Empty when there is none."""
+        response = await self._send("get records", "GET", RECORD_SET, (zone, type, _named(name)))
         operation = f"get records {type} {name}"
-        response = await self._send(operation, "GET", RECORD_SET, (zone, type, _named(name)))
         if response.status == 404:
             if self._absence(operation, response) == UNKNOWN_DOMAIN:
                 raise unknown_domain(self._http.service, operation, zone)
@@ -96,17 +96,18 @@ class GoDaddy:
         if strange:
             raise ValidationError(f"{strange[0].type} {strange[0].name} does not belong into the set {type} {name}")
         body = [each.body() for each in wanted]
-        await self._write(f"replace records {type} {name}", "PUT", zone, type, name, body=body)
+        await self._write("replace records", "PUT", zone, type, name, body=body)
 
     async def delete(self, zone: str, type: str, name: str) -> None:
         """Delete the whole set with this type and name. Its absence is as good."""
-        await self._write(f"delete records {type} {name}", "DELETE", zone, type, name)
+        await self._write("delete records", "DELETE", zone, type, name)
 
     async def _write(
         self, operation: str, method: str, zone: str, type: str, name: str, *, body: list[dict[str, Any]] | None = None
     ) -> None:
+        what = f"{operation} {type} {name}"
         if type.upper() in KEPT_TYPES:
-            raise ValidationError(f"{self._http.service}: {operation} in zone {zone}: {type} records are never written")
+            raise ValidationError(f"{self._http.service}: {what} in zone {zone}: {type} records are never written")
         self._zones.drop(zone.lower())
         try:
             response = await self._send(operation, method, RECORD_SET, (zone, type, _named(name)), body=body)
@@ -114,16 +115,16 @@ class GoDaddy:
             # A read that ran beside the write may show either state.
             self._zones.drop(zone.lower())
         if response.status == 404:
-            code = self._absence(operation, response)
+            code = self._absence(what, response)
             if code == UNKNOWN_DOMAIN:
-                raise unknown_domain(self._http.service, operation, zone)
+                raise unknown_domain(self._http.service, what, zone)
             if method != "DELETE":
                 raise ValidationError(
-                    f"{self._http.service}: {operation} in zone {zone}: not found ({code})", status=404, code=code
+                    f"{self._http.service}: {what} in zone {zone}: not found ({code})", status=404, code=code
                 )
         elif response.body.strip():
             # Success is empty; some page of a proxy with status 200 is none.
-            self._json(operation, response)
+            self._json(what, response)
 
     async def _read_zone(self, zone: str) -> tuple[Record, ...]:
         """Page by page. The specification calls `offset` the number of records to skip; clients in use count pages.
@@ -168,7 +169,10 @@ class GoDaddy:
         query: str = "",
         body: list[dict[str, Any]] | None = None,
     ) -> Response:
-        """One request. `segments` fill the template; the first one is the zone."""
+        """One request. `segments` fill the template; the first one is the zone.
+
+        `operation` names none of them: metrics are counted for each.
+        """
         path = _path(template, segments) + query
         headers = {"Authorization": f"sso-key {self._key()}:{self._secret()}", "Accept": "application/json"}
         try:
@@ -176,7 +180,8 @@ class GoDaddy:
                 operation, method, path, headers=headers, json_body=body, budget_key=f"{method} {template}"
             )
         except Refused as error:
-            raise translated(self._http.service, operation, segments[0], error) from error
+            what = " ".join((operation, *segments[1:]))
+            raise translated(self._http.service, what, segments[0], error) from error
 
     def _absence(self, operation: str, response: Response) -> str:
         """The code of a 404. Without one it is not GoDaddy that speaks (a wrong endpoint, a proxy): no absence."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -30,6 +30,7 @@ from ..api.errors import (
 )
 from ..runtime.clock import Clock
 from ..runtime.fence import Fence
+from ..runtime.slots import Slots
 from .audited import Audit, Recording
 from .breaker import CircuitBreaker
 from .budget import RequestBudget
@@ -83,7 +84,9 @@ class Http:
         budget: RequestBudget | None = None,
         observer: Observer | None = None,
         breaker: CircuitBreaker | None = None,
+        places: Slots | None = None,
     ) -> None:
+        """`places`: how many requests may be under way at a time; None for as many as there are connections."""
         self.service = service
         self.base = base.rstrip("/")
         self._transport = transport
@@ -93,6 +96,7 @@ class Http:
         self._budget = budget
         self._observer = observer
         self._breaker = breaker
+        self._places = places
         self._fence: Fence | None = None
         self._audit: Audit | None = None
         self.hidden: Callable[[str], str] = str
@@ -150,14 +154,15 @@ class Http:
             self._breaker.check()  # what would be refused takes nothing from the budget
         if self._budget is not None:
             await self._budget.take(budget_key)
-        self._pass_fence(operation, method)
-        recording = self._recording(operation, request)
-        try:
-            self._pass_fence(operation, method)  # writing the line may have taken its time
-            return await self._guarded(partial(self._exchange, operation, request, accept, budget_key, recording))
-        except BaseException as error:
-            recording.unsent(error)
-            raise
+        async with self._places.place() if self._places is not None else nullcontext():
+            self._pass_fence(operation, method)
+            recording = self._recording(operation, request)
+            try:
+                self._pass_fence(operation, method)  # writing the line may have taken its time
+                return await self._guarded(partial(self._exchange, operation, request, accept, budget_key, recording))
+            except BaseException as error:
+                recording.unsent(error)
+                raise
 
     def _pass_fence(self, operation: str, method: str) -> None:
         if self._fence is not None and method not in READS and not self._fence.is_open:

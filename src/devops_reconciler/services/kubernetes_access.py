@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..api.errors import CredentialsError, ValidationError
 from ..runtime.clock import Clock
+from ..runtime.slots import Slots
 from .http import AiohttpTransport, Http, Observer
 from .kubernetes import Kubernetes
 from .kubernetes_errors import SERVICE
@@ -159,11 +160,15 @@ async def open_cluster(
     field_manager: str = "devops-reconciler",
     agent: str = "devops-reconciler",
 ) -> AsyncIterator[Kubernetes]:
-    """A client on pools of its own: one for requests, one for watches. Both are closed at the end."""
+    """A client on pools of its own: one for requests, one for watches. Both are closed at the end.
+
+    Requests have the connections by urgency. A pass that waits for one keeps its slot: they are what all passes need.
+    """
     tls = ssl_context(access)
     requests = AiohttpTransport(connections=access.connections, tls=tls, agent=agent)
     watches = AiohttpTransport(connections=WATCH_CONNECTIONS, tls=tls, agent=agent)
-    http = Http(SERVICE, access.server, requests, clock, timeout=timeout, observer=observer)
+    places = Slots(access.connections, aside=False)
+    http = Http(SERVICE, access.server, requests, clock, timeout=timeout, observer=observer, places=places)
     streams = Http(SERVICE, access.server, watches, clock, timeout=timeout, observer=observer)
     try:
         yield Kubernetes(http, token=AccessToken(access, clock), streams=streams, field_manager=field_manager)

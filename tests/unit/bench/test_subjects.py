@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from tests.bench.broken import broken
 from tests.bench.children import turned
 from tests.bench.children_table import Measured
 from tests.bench.children_table import findings_of as of_children
@@ -17,6 +18,8 @@ from tests.bench.idle_table import findings_of as of_idle
 from tests.bench.latency import findings_of as of_latency
 from tests.bench.metronome import latencies
 from tests.bench.mix import MIX, children
+from tests.bench.noisy import ALONE, BESIDE, MEANWHILE, is_broken, rights_in
+from tests.bench.noisy import findings_of as of_noisy
 from tests.bench.storm import Storm
 
 
@@ -45,6 +48,38 @@ def test_the_tail_of_the_storm_is_compared_with_that_at_rest() -> None:
     assert found.tables[0].rows[1] == ["in a storm", "2", "15 ms", "210 ms", "210 ms"]
 
 
+def test_the_tail_of_the_quiet_tenant_may_grow_by_less_than_a_fifth() -> None:
+    alone, meanwhile, beside = (Spread.of(each) for each in ([10.0, 20.0], [10.0, 300.0], [15.0, 25.0]))
+    found = of_noisy({ALONE: alone, MEANWHILE: meanwhile, BESIDE: beside}, broken=200)
+    assert (found.goals[0].value, found.goals[0].limit, found.goals[0].reached) == (25, 20, False)
+    assert found.tables[0].rows[1:] == [
+        ["while they are made", "2", "10 ms", "300 ms", "300 ms"],
+        ["beside them", "2", "15 ms", "25 ms", "25 ms"],
+    ]
+    assert "200 children" in found.tables[0].text
+
+
+def test_broken_children_have_names_of_their_own_and_none_may_become_ready() -> None:
+    made = list(broken("noisy", 8))
+    assert len({body["metadata"]["name"] for _, body in made}) == 8
+    assert len({path for path, _ in made}) == 4
+    for _, body in made:
+        assert not is_broken(body), "nobody has looked at it"
+        body["status"] = {"conditions": [{"type": "Ready", "status": "False"}, {"type": "Stalled", "status": "True"}]}
+        assert is_broken(body)
+    ready = made[0][1] | {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    with pytest.raises(RuntimeError, match="broken-00000 was to be broken"):
+        is_broken(ready)
+
+
+def test_the_operator_may_in_another_namespace_what_it_may_at_home() -> None:
+    found = rights_in("other", "home")
+    assert {each["metadata"]["namespace"] for each in found} == {"other"}
+    assert {each["kind"] for each in found} == {"Role", "RoleBinding"}
+    accounts = {who["namespace"] for each in found if each["kind"] == "RoleBinding" for who in each["subjects"]}
+    assert accounts == {"home"}
+
+
 def test_writes_a_second_are_compared_round_by_round() -> None:
     measured = Measured(100, raw=[400.0, 400.0, 400.0])
     for ours, noop in ((80, 100), (30, 60), (90, 100)):
@@ -71,12 +106,18 @@ def test_in_each_round_another_one_is_the_first() -> None:
 
 
 def test_what_the_operator_needs_for_itself_is_no_cost_of_an_object() -> None:
-    ours = [AtRest(100, 90_000, Counter(Kubernetes=250, Jenkins=40)), AtRest(600, 100_000, Counter(Kubernetes=1250))]
+    ours = [
+        AtRest(100, 90_000, Counter(Kubernetes=250, Jenkins=40), looks=200),
+        AtRest(600, 100_000, Counter(Kubernetes=1250), looks=1200),
+    ]
     noop = [AtRest(100, 50_000), AtRest(600, 55_000)]
-    found = of_idle(ours, noop, per_hour=6)
+    found = of_idle(ours, noop, looks_per_hour=12)
     assert [goal.value for goal in found.goals] == [12.0, 10.0]
     assert json.loads(json.dumps(found.json()))["ours"][1]["requests"] == {"Kubernetes": 1250}
-    assert found.tables[0].rows[0] == ["Kubernetes", "250", "1250", "12.00"]
+    assert found.tables[0].rows[:2] == [
+        ["looks of the operator", "200", "1200", "12.00"],
+        ["Kubernetes", "250", "1250", "12.00"],
+    ]
 
 
 def test_children_are_of_all_kinds_in_turn_and_have_names_of_their_own() -> None:

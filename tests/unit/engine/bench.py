@@ -80,6 +80,10 @@ class Bench:
         """The names of all writes so far."""
         return [op.name for op in self.world.line.ops if op.writes and (saves or op.name != "save")]
 
+    def reads(self) -> list[str]:
+        """The names of all reads so far."""
+        return [op.name for op in self.world.line.ops if not op.writes]
+
 
 def step(name: str, resource: Resource[Outside] | None, **more: Any) -> Step[Outside]:
     """A step whose resource is known from the start."""

@@ -291,6 +291,9 @@ def steps(spec: Spec, uid: str, ledger: Ledger) -> list[Step[Outside]]:
     """Folder → credentials → job → revision → build → image → app → release → record → alone."""
     tag = f"tag-{uid}"
 
+    def secret(facts: Facts) -> Secret:
+        return Secret(path=f"{spec.folder}/git", content=spec.password)
+
     def build(facts: Facts) -> Build:
         return Build(uid=uid, tag=f"tag-{uid}" if facts["revision"]["commit"] else "")
 
@@ -315,8 +318,8 @@ def steps(spec: Spec, uid: str, ledger: Ledger) -> list[Step[Outside]]:
     adopting = EffectivePolicy(spec.policy.management, spec.policy.deletion, Adoption.IF_UNOWNED, spec.policy.drift)
     return [
         Step("folder", lambda facts: Folder(path=spec.folder), spec.policy),
-        Step("credentials", lambda facts: Secret(path=f"{spec.folder}/git", content=spec.password), spec.policy),
-        Step("job", lambda facts: Job(path=f"{spec.folder}/job", content=spec.script), spec.policy),
+        Step("credentials", secret, spec.policy, within="folder"),
+        Step("job", lambda facts: Job(path=f"{spec.folder}/job", content=spec.script), spec.policy, within="folder"),
         Step("revision", lambda facts: Revision(name="main"), spec.policy),
         Step("build", build, spec.policy, rank=2),
         Step("image", image, spec.policy, rank=1, announce=True),

@@ -92,9 +92,12 @@ class FakeArgo(Service):
             raise Waiting(text, after=timedelta(seconds=5), reason=Reason.DEPENDENCY_NOT_READY)
 
     @call
-    async def applications(self, project: str | None = None, selector: str | None = None) -> list[Json]:
+    async def applications(
+        self, project: str | None = None, selector: str | None = None, *, name: str | None = None
+    ) -> list[Json]:
         self._tick()
-        return copy.deepcopy([app for app in self.apps.values() if project in (None, app["spec"].get("project"))])
+        found = [app for app in self.apps.values() if project in (None, app["spec"].get("project"))]
+        return copy.deepcopy([app for app in found if name in (None, app["metadata"]["name"])])
 
     @call
     async def application(self, name: str, project: str) -> Json | None:

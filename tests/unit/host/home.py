@@ -46,6 +46,12 @@ class Home:
         await self.poll()
         await self.poll()
 
+    async def tell(self, obj: Object) -> None:
+        """The watch tells of an object while passes may begin; those that it wakes do not."""
+        self.loop.queue.open()
+        self.loop.noticed(obj, deleted=False)
+        await self.loop.queue.close(timedelta(0))
+
     def change(self, key: Key, patch: dict[str, Any], *, told: bool = True) -> Object:
         """Somebody else's change, as the watch tells it, or not."""
         obj = self.out.kubernetes.change(KINDS[key.kind].kind, TEAM, key.name, patch)

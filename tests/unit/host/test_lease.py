@@ -15,6 +15,7 @@ from devops_reconciler.host.lease import Lease, LeasePlace, Term
 from devops_reconciler.host.lease_record import Candidate
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.fence import Fence
+from devops_reconciler.runtime.urgency import Urgency, current_urgency
 from devops_reconciler.services.kubernetes import LEASE, NAMESPACE
 from tests.unit.fakes.kubernetes import FakeKubernetes
 from tests.unit.fakes.line import Line
@@ -117,6 +118,15 @@ async def place() -> AsyncIterator[Place]:
     yield place
     for replica in place.replicas:
         await replica.kill()
+
+
+async def test_the_lease_goes_before_all_other_requests() -> None:
+    place, seen = Place(), set()
+    replica = await place.replica("a")
+    replica.line.before = lambda _call: seen.add(current_urgency())
+    await place.passes(10)
+    assert seen == {Urgency.ARRIVAL}
+    await replica.kill()
 
 
 async def test_the_only_replica_acts_at_once_and_goes_on_acting(place: Place) -> None:

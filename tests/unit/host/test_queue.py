@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from devops_reconciler.host.queue import Key, WorkQueue
-from devops_reconciler.runtime.urgency import Urgency
+from devops_reconciler.runtime.urgency import NOBODY, Tenant, Urgency, current_tenant
 
 LONG = timedelta(hours=1)
 DEADLINE = 10.0
@@ -226,7 +226,8 @@ async def test_a_closed_queue_forgets_and_an_opened_one_begins_anew() -> None:
 
 async def test_what_somebody_waits_for_goes_before_what_was_woken_earlier() -> None:
     passes = Passes()
-    queue = WorkQueue(passes.run, 1, urgency_of=lambda key: Urgency.DEPLOYMENT if key == TWO else Urgency.CHANGE)
+    urgent, calm = (Urgency.DEPLOYMENT, NOBODY), (Urgency.CHANGE, NOBODY)
+    queue = WorkQueue(passes.run, 1, work_of=lambda key: urgent if key == TWO else calm)
     queue.open()
     first = Key("DevOpsProject", "team-a", "first")
     passes.held[first] = asyncio.Event()
@@ -238,6 +239,37 @@ async def test_what_somebody_waits_for_goes_before_what_was_woken_earlier() -> N
     await passes.until(lambda: len(passes.ended) == 3)
     assert passes.begun == [first, TWO, ONE]
     await queue.close(LONG)
+
+
+async def test_two_objects_of_one_namespace_do_not_wait_for_the_two_thousand_of_another() -> None:
+    async with opened(concurrency=1) as (queue, passes):
+        many = [Key("JenkinsSettings", "noisy", f"broken-{number}") for number in range(2_000)]
+        few = [Key("JenkinsSettings", "quiet", name) for name in ("a", "b")]
+        passes.held[ONE] = asyncio.Event()
+        queue.wake(ONE)
+        await passes.until(lambda: passes.begun == [ONE])
+        for key in (*many, *few):
+            queue.wake(key)
+        await settle(queue)
+        passes.held.pop(ONE).set()
+        await passes.until(lambda: set(few) <= set(passes.ended))
+        assert passes.begun[:5] == [ONE, many[0], few[0], many[1], few[1]]
+
+
+async def test_a_pass_knows_for_whom_it_is() -> None:
+    seen, ended = list[Tenant](), asyncio.Event()
+
+    async def run(key: Key) -> None:
+        seen.append(current_tenant())
+        ended.set()
+
+    queue = WorkQueue(run, 1, work_of=lambda key: (Urgency.CHECK, (key.namespace, "shop")))
+    queue.open()
+    queue.wake(ONE)
+    async with asyncio.timeout(DEADLINE):
+        await ended.wait()
+    await queue.close(LONG)
+    assert seen == [("team-a", "shop")]
 
 
 def test_a_key_reads_like_an_object() -> None:

@@ -139,12 +139,12 @@ async def test_the_watch_that_lags_behind_our_own_save_is_ignored() -> None:
     await it.poll(REGISTRY)
     saved = it.life.see("shop", "RegistrySettings")
     assert saved != old
-    it.loop.noticed(old, deleted=False)
+    await it.tell(old)
     assert it.loop._copies.get(REGISTRY) == saved
     await it.poll(REGISTRY)
     await it.poll(REGISTRY)
     assert reads(await it.poll(REGISTRY)) == []
-    it.loop.noticed(old, deleted=False)
+    await it.tell(old)
     assert reads(await it.poll(REGISTRY)) == []
     assert it.status(REGISTRY)["conditions"] == it.life.status("shop", "RegistrySettings")["conditions"]
 

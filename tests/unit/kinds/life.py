@@ -87,10 +87,14 @@ class Life:
     # Passes
 
     async def turn(self, name: str, kind: str = "DeploymentRecord") -> Verdict:
-        """One pass, begun anew where the object had changed meanwhile. Raises ExternalServiceError."""
+        """One pass, begun anew where the object had changed meanwhile, and the next where that is to come at once.
+
+        Raises ExternalServiceError.
+        """
         for _ in range(5):
             try:
-                return await self.one_pass(name, kind)
+                verdict = await self.one_pass(name, kind)
+                return await self.one_pass(name, kind) if verdict.after == timedelta(0) else verdict
             except ConflictError:
                 self.out.clock.advance(timedelta(milliseconds=20))
         raise AssertionError(f"every save of {kind} {name} meets a conflict")

@@ -36,6 +36,17 @@ def terminal(life: Life, name: str) -> list[str]:
 # Before the first step
 
 
+async def test_the_first_pass_says_that_the_record_is_here_and_leaves_the_work_to_the_next_one() -> None:
+    life = ready()
+    life.record("one")
+    verdict = await life.one_pass("one")
+    assert verdict.after == timedelta(0)
+    assert [told["step"] for told in life.told("one")] == ["accepted"]
+    assert life.see("one", "DeploymentRecord")["status"]["applied"] == []
+    await life.turn("one")
+    assert life.see("one", "DeploymentRecord")["status"]["applied"] != []
+
+
 async def test_a_record_waits_for_its_project_and_goes_on_when_it_comes() -> None:
     life = Life()
     life.record("one")

@@ -12,7 +12,8 @@ from devops_reconciler.api.errors import ConflictError, ExternalServiceError, Re
 from devops_reconciler.api.names import record_name
 from devops_reconciler.messages.inbox import BODY_LIMIT, Inbox, Outcome, read
 from devops_reconciler.runtime.clock import FakeClock
-from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, Object
+from devops_reconciler.runtime.urgency import Urgency, current_tenant, current_urgency
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, Kind, Object
 
 from .cluster import NAMESPACE, FakeCluster, project, record
 from .samples import NOW, SPEC, at, initialize, reconcile, settings
@@ -62,6 +63,19 @@ async def test_initialize_makes_the_project_in_the_first_watched_namespace(box: 
         "freeleaps.com/event-id": "i-1",
         "freeleaps.com/event-timestamp": "2026-01-01T12:00:00Z",
     }
+
+
+@pytest.mark.parametrize("body", [initialize(), reconcile("deploy")])
+async def test_a_message_goes_before_the_passes_over_objects(body: bytes) -> None:
+    seen = set()
+
+    class Watched(FakeCluster):
+        async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
+            seen.add((current_urgency(), current_tenant()))
+            return await super().get(kind, namespace, name)
+
+    await Inbox(Watched(), settings(), FakeClock(NOW)).accept(read(body))
+    assert seen == {(Urgency.ARRIVAL, (NAMESPACE, "shop"))}
 
 
 async def test_a_namespace_that_is_watched_is_taken(box: Box) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.api.heartbeat import heartbeat, heartbeat_body, ticked
-from devops_reconciler.messages.sender import HeartbeatSender
+from devops_reconciler.messages.sender import WORKERS, HeartbeatSender
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.metrics import Metrics
 
@@ -139,6 +139,21 @@ async def test_more_records_than_workers_all_get_their_turn(desk: Desk) -> None:
     for number in range(100):
         desk.sender.offer(f"u-{number}", [beat(1, f"u-{number}"), beat(2, f"u-{number}")])
     await until(lambda: len(desk.told) == 200)
+
+
+async def test_the_first_word_on_a_deployment_goes_before_more_words_on_others(desk: Desk) -> None:
+    many = [f"u-{number}" for number in range(WORKERS + 4)]
+    for uid in many:
+        desk.sender.offer(uid, [beat(1, uid)])
+    await until(lambda: len(desk.told) == len(many))
+    desk.broker.gate = asyncio.Event()
+    for uid in many:
+        desk.sender.offer(uid, [beat(1, uid), beat(2, uid)])
+    await until(lambda: len(desk.ids) == len(many) + WORKERS)
+    desk.sender.offer("new", [beat(1, "new")])
+    desk.broker.gate.set()
+    await until(lambda: len(desk.told) == 2 * len(many) + 1)
+    assert desk.ids.index("new-1") == len(many) + WORKERS
 
 
 async def test_what_is_offered_while_the_broker_is_away_is_sent_when_it_is_back(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from devops_reconciler.api.base import Adoption
 from devops_reconciler.api.blocks import SourceKind
-from devops_reconciler.api.errors import Waiting
+from devops_reconciler.api.errors import ExternalServiceError, Waiting
 from devops_reconciler.resources.argo_application import ArgoApplication
 from devops_reconciler.resources.argo_project import ArgoProject
 from devops_reconciler.resources.argo_release import ArgoRelease, image_name
@@ -51,6 +51,8 @@ PROJECT = ArgoProject(name="shop", source_repos=(URL,), destinations=((SERVER, "
 REPOSITORY = ArgoRepository(
     url=URL, username="git", password=SecretStr("secret"), password_version="v1", user="team-a/shop"
 )
+
+PUBLIC = ArgoRepository(url=URL, username="", password_version="", user="team-a/shop")
 
 
 def spec(hand: Hand) -> dict[str, Any]:
@@ -298,6 +300,30 @@ async def test_a_new_password_is_written_though_it_cannot_be_read_back() -> None
     hand.out.clock.advance(timedelta(minutes=1))
     await hand.bring(changed(REPOSITORY, password=SecretStr("new"), password_version="v2"))
     assert hand.out.argocd.repos[0]["password"] == "new"
+
+
+async def test_a_project_without_a_login_takes_a_shared_repository_as_it_is_and_leaves_its_login() -> None:
+    first = Hand()
+    second = Hand(first.out, OTHER)
+    await first.bring(REPOSITORY)
+    assert (await second.bring(changed(PUBLIC, user="team-a/other"))).ready
+    assert first.out.argocd.repos[0]["password"] == "secret"
+    assert first.out.line.count("argocd.update_repository") == first.out.line.count("argocd.retest_repository") == 0
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_login_that_is_not_wanted_any_more_is_taken_away(lost: bool) -> None:
+    hand = Hand()
+    if lost:
+        hand.out.line.fail(
+            "argocd.create_repository", ExternalServiceError("lost", service="argocd"), after_effect=True
+        )
+        await hand.once(REPOSITORY)
+    else:
+        await hand.bring(REPOSITORY)
+    hand.out.clock.advance(timedelta(minutes=1))
+    assert (await hand.bring(PUBLIC)).ready
+    assert "password" not in hand.out.argocd.repos[0]
 
 
 async def test_a_repository_shared_by_two_projects_goes_with_the_last() -> None:

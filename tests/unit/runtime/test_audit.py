@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from devops_reconciler.runtime.audit import AuditTrail
 from devops_reconciler.runtime.audit_context import Cause, Change, acting_for, changing
-from devops_reconciler.runtime.audit_file import AuditFile, head_path
+from devops_reconciler.runtime.audit_file import AuditFile, Head, head_path, read_head
 from devops_reconciler.runtime.audit_record import AuditedObject, AuditedThing, AuditRecord, Result, hash_of, schema
 from devops_reconciler.runtime.audit_verify import verify
 from devops_reconciler.runtime.clock import FakeClock
@@ -121,6 +121,19 @@ def test_a_lost_file_shows_by_the_head_that_was_kept(tmp_path: Path) -> None:
     assert verify([path]).problems == [f"{path}:1 is line 7 of the trail: the 6 before it are missing"]
 
 
+def test_the_head_is_written_over_in_place_and_a_harmed_one_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "audit"
+    write(path)
+    there = head_path(path).stat()
+    write(path, 50)
+    now = head_path(path).stat()
+    assert (now.st_ino, now.st_size) == (there.st_ino, there.st_size)
+    head_path(path).write_text("x" * 300)
+    write(path, 1)
+    assert verify([path]).ok
+    assert read_head(head_path(path)) == Head(108, lines_of(path)[-1]["hash"])
+
+
 def test_the_hash_in_the_log_finds_a_trail_that_was_cut_together_with_its_head(tmp_path: Path) -> None:
     path = tmp_path / "audit"
     write(path)
@@ -157,10 +170,10 @@ def test_half_a_line_of_a_machine_that_lost_power_is_taken_out(tmp_path: Path) -
 
 def test_an_intent_without_outcome_is_told_and_is_no_problem(tmp_path: Path) -> None:
     path = tmp_path / "audit"
-    trail_at(path).begin("godaddy", "replace records A shop", "PUT", "godaddy/v1/domains/x")
+    trail_at(path).begin("godaddy", "replace records", "PUT", "godaddy/v1/domains/x")
     report = verify([path])
     assert report.ok
-    assert "replace records A shop (PUT godaddy/v1/domains/x)" in report.notes[0]
+    assert "replace records (PUT godaddy/v1/domains/x)" in report.notes[0]
     assert "what came of it is not known" in report.notes[0]
 
 

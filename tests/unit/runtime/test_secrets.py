@@ -122,3 +122,33 @@ def test_of_projects_logins_the_last_used_are_known(clock: FakeClock) -> None:
     known = held.values()
     assert {"kept", "pass-299"} <= known
     assert "pass-0" not in known
+
+
+def test_they_are_gathered_once_and_anew_as_soon_as_one_is_added(tmp_path: Path, clock: FakeClock) -> None:
+    token, user = tmp_path / "token", tmp_path / "user"
+    put(token, "first-token")
+    put(user, "anna")
+    held = secrets(clock, JENKINS_TOKEN_FILE=str(token), JENKINS_USERNAME_FILE=str(user))
+    before = held.values()
+    clock.advance(SECOND)
+    assert held.values() is before
+    held.learn("ann", "pass-of-ann")
+    assert "pass-of-ann" in held.values()
+    put(user, "bert")
+    put(token, "second-token")
+    clock.advance(SECOND)
+    assert base64.b64encode(b"bert:second-token").decode() in held.values()
+
+
+def test_a_user_name_that_was_just_read_again_is_known_with_its_secret(tmp_path: Path, clock: FakeClock) -> None:
+    user = tmp_path / "user"
+    put(user, "anna")
+    held = secrets(clock, JENKINS_TOKEN="the-token", JENKINS_USERNAME_FILE=str(user))
+    held.values()
+    clock.advance(SECOND / 2)
+    held.current("jenkins_username")
+    clock.advance(SECOND / 2 * 0.999)
+    put(user, "bert")
+    clock.advance(SECOND / 2)
+    assert held.current("jenkins_username") == "bert"
+    assert base64.b64encode(b"bert:the-token").decode() in held.values()

@@ -8,6 +8,7 @@ from datetime import timedelta
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.slots import ASIDE, Slots, step_aside
 from devops_reconciler.runtime.urgency import Urgency, current_urgency, urgency
+from devops_reconciler.runtime.urgency import work as working
 from devops_reconciler.services.budget import RequestBudget
 
 
@@ -164,3 +165,31 @@ async def test_a_change_goes_before_checks_and_each_fourth_turn_is_for_who_has_w
     async with asyncio.timeout(10):
         await asyncio.gather(*tasks)
     assert "".join(order) == "auvbwxycz"
+
+
+async def test_what_has_just_come_in_has_a_slot_when_deployments_hold_all_of_theirs() -> None:
+    work = Work(8)
+    tasks = []
+    for of, running in ((Urgency.CHANGE, 6), (Urgency.DEPLOYMENT, 7), (Urgency.ARRIVAL, 8)):
+        with urgency(of):
+            tasks += [asyncio.create_task(work.run()) for _ in range(9)]
+        await settle()
+        assert work.running == running
+    await ended(work, tasks)
+
+
+async def test_tenants_have_turns_at_the_slots() -> None:
+    slots, order = Slots(1), list[str]()
+
+    async def one(namespace: str) -> None:
+        async with slots.slot():
+            order.append(namespace)
+            await settle()
+
+    tasks = []
+    for namespace in ("noisy",) * 4 + ("quiet",) * 2:
+        with working(Urgency.CHANGE, (namespace, "shop")):
+            tasks.append(asyncio.create_task(one(namespace)))
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks)
+    assert order == ["noisy", "noisy", "quiet", "noisy", "quiet", "noisy"], "the first one found a free slot"

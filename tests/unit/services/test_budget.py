@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devops_reconciler.runtime.clock import FakeClock
-from devops_reconciler.runtime.urgency import Urgency, urgency
+from devops_reconciler.runtime.urgency import Urgency, urgency, work
 from devops_reconciler.services.budget import DEFAULT_PAUSE, RequestBudget
 
 
@@ -218,3 +218,12 @@ async def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
 def test_a_budget_that_makes_no_sense_is_refused(per_minute: int, burst: int | None) -> None:
     with pytest.raises(ValueError, match="request budget"):
         RequestBudget(FakeClock(), per_minute, burst=burst)
+
+
+async def test_tenants_have_turns_at_a_budget() -> None:
+    traffic = Traffic(10, burst=1)
+    for namespace, count in (("noisy", 5), ("quiet", 2)):
+        with work(Urgency.CHANGE, (namespace, "shop")):
+            traffic.ask(count, of=Urgency.CHANGE)
+    await traffic.pass_time(120)
+    assert [number for _, number in traffic.sent] == [0, 1, 5, 2, 6, 3, 4]

@@ -1,4 +1,7 @@
-"""Reads that several callers share: at GoDaddy each request counts, and 50 projects ask for one zone at once."""
+"""Reads that several callers share: at GoDaddy each request counts, and 50 projects ask for one zone at once.
+
+With no lifetime, those share that ask while the answer is on its way.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from devops_reconciler.runtime.clock import FakeClock
-from devops_reconciler.services.godaddy_shared import SharedReads
+from devops_reconciler.services.shared_reads import SharedReads
 
 
 class Source:
