@@ -32,7 +32,7 @@ from tests.bench.ground import (
     until,
     vendor_requests,
 )
-from tests.bench.previews import REAL, ZONES, Preview, make_previews
+from tests.bench.previews import REAL, ZONES, Preview, make_outside, make_records
 from tests.bench.processor import cpu_seconds
 from tests.bench.seen import Seen
 
@@ -45,16 +45,17 @@ VARIABLES = {
     "START_SPREAD": f"{SPREAD.total_seconds():g}s",
     "TTL_CHECK_INTERVAL": "30s",
 }
+AHEAD = timedelta(seconds=30)
+"""For a start of the operator, and its first looks."""
 PATIENCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Size:
-    """So many projects and previews of each, and how long before the first expires their records begin to be made."""
+    """So many projects and previews of each."""
 
     projects: int = 50
     each: int = 20
-    ahead: timedelta = timedelta(seconds=120)
 
 
 async def measure(repetitions: int) -> Findings:
@@ -74,10 +75,14 @@ async def measure_with(size: Size) -> Findings:
             originals = await deployed(stage, names, environment=REAL, ttl="1h")
             await quiet(stage, PATIENCE)
             await operator.stop()
-            previews = list(previews_of(originals, size, datetime.now(UTC).replace(microsecond=0)))
-            await make_previews(stage, previews)
-            await _wait_for_all(stage, operator, previews)
-            return await _over(stage, operator, previews)
+            previews = list(previews_of(originals, size))
+            started = time.monotonic()
+            await make_outside(stage, previews)
+            took = timedelta(seconds=round(time.monotonic() - started))
+            first = datetime.now(UTC).replace(microsecond=0) + took * 3 + AHEAD  # the records are as many requests
+            await make_records(stage, previews, first)
+            await _wait_for_all(stage, operator, len(previews), first)
+            return await _over(stage, operator, previews, first)
 
 
 async def _set_up(stage: Stage, names: Sequence[str], each: int) -> None:
@@ -91,32 +96,31 @@ async def _set_up(stage: Stage, names: Sequence[str], each: int) -> None:
     await all_ready(stage, "devopsprojects", len(messages), PATIENCE)
 
 
-def previews_of(originals: Sequence[Object], size: Size, now: datetime) -> Iterator[Preview]:
+def previews_of(originals: Sequence[Object], size: Size) -> Iterator[Preview]:
     """In turn of all projects, their ends spread evenly over a minute."""
     count = len(originals) * size.each
     for index in range(count):
         number, which = divmod(index, len(originals))
-        within = timedelta(seconds=int(MINUTE.total_seconds() * index / count))
-        yield Preview(originals[which], number + 1, now + size.ahead + within)
+        yield Preview(originals[which], number + 1, timedelta(seconds=int(MINUTE.total_seconds() * index / count)))
 
 
-async def _wait_for_all(stage: Stage, operator: Operator, previews: Sequence[Preview]) -> None:
-    """Until the operator has looked at everything. Raises RuntimeError where a preview has expired by then."""
+async def _wait_for_all(stage: Stage, operator: Operator, count: int, first: datetime) -> None:
+    """Until the operator has looked at everything. Raises RuntimeError where the first has expired by then."""
     await operator.start()
     await operator.wait_ready()
     await asyncio.sleep(SPREAD.total_seconds() * 1.1)
 
     async def looked() -> bool:
-        return await passes(operator) >= len(previews)
+        return await passes(operator) >= count
 
     await until(looked, "all are looked at", PATIENCE, every=timedelta(seconds=1))
     await quiet(stage, PATIENCE)
-    late = (datetime.now(UTC) - previews[0].expires).total_seconds()
+    late = (datetime.now(UTC) - first).total_seconds()
     if late > 0:
-        raise RuntimeError(f"the first preview expired {late:.0f} s before all was ready: let `ahead` be longer")
+        raise RuntimeError(f"the first preview expired {late:.0f} s before all was ready")
 
 
-async def _over(stage: Stage, operator: Operator, previews: Sequence[Preview]) -> Findings:
+async def _over(stage: Stage, operator: Operator, previews: Sequence[Preview], first: datetime) -> Findings:
     """From before the first expires until all are gone and the operator writes nothing more."""
     collection = path(RECORDS, namespace=stage.namespace)
     server = list(stage.control_plane.pids.values())
@@ -133,7 +137,7 @@ async def _over(stage: Stage, operator: Operator, previews: Sequence[Preview]) -
     }
     to_wall = time.time() - time.monotonic()
     lags = {
-        what: Spread.of([seen.times[uids[it.name]] + to_wall - it.expires.timestamp() for it in previews])
+        what: Spread.of([seen.times[uids[it.name]] + to_wall - (first + it.later).timestamp() for it in previews])
         for what, seen in (("Expired", expired), ("CleanupVerified", gone))
     }
     count = len(previews)

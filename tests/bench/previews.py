@@ -32,11 +32,11 @@ INGRESSES = "/apis/networking.k8s.io/v1/namespaces/{}/ingresses"
 
 @dataclass(frozen=True)
 class Preview:
-    """One copy: of which record, under which number, and when it expires."""
+    """One copy: of which record, under which number, and how long after the first of all it expires."""
 
     original: Object
     number: int
-    expires: datetime
+    later: timedelta
 
     @property
     def environment(self) -> str:
@@ -62,13 +62,17 @@ class Preview:
         return replaced(thing, {REAL: self.environment})
 
 
-async def make_previews(stage: Stage, previews: Sequence[Preview]) -> None:
-    """All that the previews have outside, then their records. No operator may run."""
+async def make_outside(stage: Stage, previews: Sequence[Preview]) -> None:
+    """What the previews have outside, but for their images."""
     _in_dns(stage, previews)
     _in_argocd(stage, previews)
     await _in_kubernetes(stage, previews)
+
+
+async def make_records(stage: Stage, previews: Sequence[Preview], first: datetime) -> None:
+    """Their places in their projects, and their records with their images; the `first` expires then."""
     digests = {preview.name: _image(stage, preview) for preview in previews}
-    await _claim(stage, previews, digests)
+    await _claim(stage, previews, digests, first)
     by_name = {preview.name: preview for preview in previews}
 
     def tagged(copy: Copy, uid: str) -> None:
@@ -76,12 +80,13 @@ async def make_previews(stage: Stage, previews: Sequence[Preview]) -> None:
         tag = image_tag(preview.original["status"]["commit"], uid)
         stage.hub.store.put_tag(preview.image[0], tag, digests[copy.name])
 
-    await copy_all(stage, (copy_of(preview, digests[preview.name]) for preview in previews), tagged)
+    await copy_all(stage, (copy_of(preview, digests[preview.name], first) for preview in previews), tagged)
 
 
-def copy_of(preview: Preview, digest: str) -> Copy:
+def copy_of(preview: Preview, digest: str, first: datetime) -> Copy:
     """Its record, with the image of this digest."""
-    moments = {"finishedAt": stamp(preview.expires - TTL), "expiresAt": stamp(preview.expires)}
+    expires = first + preview.later
+    moments = {"finishedAt": stamp(expires - TTL), "expiresAt": stamp(expires)}
     return Copy(preview.original, preview.name, {REAL: preview.environment, preview.image[1]: digest}, moments)
 
 
@@ -146,7 +151,7 @@ def _image(stage: Stage, preview: Preview) -> str:
     return stage.hub.store.put_manifest(key, real.media_type, real.body + b" " * preview.number).digest
 
 
-async def _claim(stage: Stage, previews: Iterable[Preview], digests: dict[str, str]) -> None:
+async def _claim(stage: Stage, previews: Iterable[Preview], digests: dict[str, str], first: datetime) -> None:
     """Each holds its environment."""
     of_project: dict[str, list[Preview]] = defaultdict(list)
     for preview in previews:
@@ -158,7 +163,7 @@ async def _claim(stage: Stage, previews: Iterable[Preview], digests: dict[str, s
             real = next(each for each in there if each["name"] == REAL)
             new = [
                 preview.renamed(real)
-                | {"holder": preview.name, "digest": digests[preview.name], "expiresAt": stamp(preview.expires)}
+                | {"holder": preview.name, "digest": digests[preview.name], "expiresAt": stamp(first + preview.later)}
                 for preview in mine
             ]
             await api.merge_status(f"{collection}/{project}", {"environments": [*there, *new]})

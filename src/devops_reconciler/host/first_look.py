@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..engine.conditions import SUSPENDED
 from ..kinds import KINDS
@@ -22,6 +22,22 @@ FIRST_LOOK: tuple[Kind, ...] = (
 """All kinds, the deployments first: somebody waits for them."""
 STEP = timedelta(milliseconds=50)
 """Between two looks at objects without work, unless there are too many: a few dozen need no minute."""
+
+
+class Met(NamedTuple):
+    """What a replica that begins to act keeps of an object that is there."""
+
+    key: Key
+    version: str
+    uid: str
+    work: bool
+    over: bool
+
+
+def met(key: Key, obj: dict[str, Any], now: datetime) -> Met:
+    """Of an object as it was listed."""
+    metadata = obj["metadata"]
+    return Met(key, str(metadata["resourceVersion"]), str(metadata["uid"]), has_work(obj, now), is_over(obj))
 
 
 def has_work(obj: dict[str, Any], now: datetime) -> bool:

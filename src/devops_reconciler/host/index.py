@@ -30,6 +30,8 @@ class _Seen:
     """Nobody has been told that it has arrived."""
     ended: Ended | None = field(default=None, compare=False)
     """Its end, if it was a deployment of production."""
+    expired: bool = field(default=False, compare=False)
+    """Its status says that its time is over."""
 
     def is_due(self, now: datetime) -> bool:
         """Whether its time is over, and it is not cleaned up."""
@@ -95,6 +97,8 @@ class Index:
         if seen is not None and not seen.finished:
             return Urgency.ARRIVAL if seen.new else Urgency.DEPLOYMENT
         due = seen is not None and seen.is_due(now)
+        if seen is not None and due and not seen.expired:
+            return Urgency.DEPLOYMENT  # that its time is over shows at that time; the clean-up is not so urgent
         return Urgency.CHANGE if due or key in self._at_work else Urgency.CHECK
 
     def tenant(self, key: Key) -> Tenant:
@@ -102,11 +106,15 @@ class Index:
         seen = self._records.get(key)
         return key.namespace, key.name if seen is None else seen.project
 
-    def told(self, key: Key) -> None:
-        """A pass has saved the status of this object: it is new no more, though the watch has not told so yet."""
+    def told(self, obj: dict[str, Any]) -> None:
+        """A pass has saved the status of this object: what was urgent to say is said.
+
+        The watch tells it later; only then it is news to others.
+        """
+        key = key_of(obj)
         seen = self._records.get(key)
-        if seen is not None and seen.new:
-            self._records[key] = replace(seen, new=False)
+        if seen is not None:
+            self._records[key] = replace(seen, new=False, expired=_seen(obj).expired)
 
     def of_application(self, namespace: str, project: str, environment: str, now: datetime) -> list[Key]:
         """The records that may wait for the application of an environment: at work on it, or taking it down."""
@@ -144,6 +152,7 @@ def _seen(obj: dict[str, Any]) -> _Seen:
         going=bool(obj["metadata"].get("deletionTimestamp")),
         expires_at=datetime.fromisoformat(expires) if expires else None,
         ended=ended(obj),
+        expired="Expired" in true,
         new=not status.get("startedAt") and not obj["metadata"].get("deletionTimestamp"),
         waits_since=None if "Finished" in true or status.get("applied") else _created(obj),
     )

@@ -28,7 +28,7 @@ from ..services.kubernetes_kinds import Kind
 from .copies import Copies
 from .delivery import Delivery, end_of, result_of
 from .errors import INTERNAL, ReconcilerErrorHandler
-from .first_look import FIRST_LOOK, has_work, is_at_work, is_over, spread
+from .first_look import FIRST_LOOK, Met, is_at_work, met, spread
 from .index import Index, key_of
 from .queue import Key, WorkQueue
 from .requesters import Requesters
@@ -103,30 +103,33 @@ class Loop:
         Raises ReconcilerError where the objects cannot be listed; passes have not begun then.
         """
         self._copies.clear()
-        listed = [obj for kind in FIRST_LOOK for obj in await self._every(kind)]
+        listed = [one for kind in FIRST_LOOK for one in await self._met(kind)]
         quiet, over = [], 0
-        for key in self.queue.open() - {key_of(obj) for obj in listed}:
+        for key in self.queue.open() - {one.key for one in listed}:
             self.queue.wake(key)  # it came to be after the listing
-        for obj in listed:
-            key, version = key_of(obj), obj["metadata"]["resourceVersion"]
-            self.index.note(obj, deleted=False)
-            self._requesters.note(obj)
-            self._traces.note(obj)
-            if has_work(obj, self._world.clock.now()) or self._told.get(key, version) != version:
-                self.queue.wake(key)
-            elif is_over(obj):
+        for one in listed:
+            if one.work or self._told.get(one.key, one.version) != one.version:
+                self.queue.wake(one.key)
+            elif one.over:
                 over += 1
             else:
-                quiet.append(key)
-            self._told[key], self._current[key] = version, obj["metadata"]["uid"]
+                quiet.append(one.key)
+            self._told[one.key], self._current[one.key] = one.version, one.uid
         for key, after in spread(quiet, self._world.settings.start_spread):
             self.queue.wake(key, after)
         at_once = len(listed) - len(quiet) - over
         _log.info("the objects are looked at", at_once=at_once, later=len(quiet), over=over)
 
-    async def _every(self, kind: Kind) -> list[dict[str, Any]]:
+    async def _met(self, kind: Kind) -> list[Met]:
         namespaces = self._world.settings.reconciler_namespaces
-        return [obj for each in namespaces for obj in await self._world.kubernetes.list(kind, each)]
+        return [one for each in namespaces for one in await self._world.kubernetes.kept(kind, each, self._meet)]
+
+    def _meet(self, obj: dict[str, Any]) -> Met:
+        """What is kept of an object that is there when a term begins: the objects together may be too large."""
+        self.index.note(obj, deleted=False)
+        self._requesters.note(obj)
+        self._traces.note(obj)
+        return met(key_of(obj), obj, self._world.clock.now())
 
     async def stand_down(self, within: timedelta) -> None:
         """Begin no more passes, let those that run end within this time, and send no more heartbeats."""
@@ -272,7 +275,7 @@ class Loop:
     def _saved(self, obj: dict[str, Any], changed: Mapping[str, Any]) -> None:
         key = key_of(obj)
         self._own[key] = obj["metadata"]["resourceVersion"]
-        self.index.told(key)
+        self.index.told(obj)
         self._copies.learn(obj)
         if "heartbeat" in changed:
             self._offer(obj)

@@ -204,6 +204,7 @@ class DeploymentEnd(Telling):
         return None
 
     async def _expire(self) -> Verdict:
+        """Tell that its time is over, before any service is asked; the clean-up follows."""
         if not self.conditions.is_true("Expired"):
             turn = self.world.expiries.wait(str(self.obj["metadata"]["uid"]))
             if turn > timedelta(0):
@@ -217,6 +218,8 @@ class DeploymentEnd(Telling):
             self.tell(
                 "expiry", StepState.RUNNING, "expired; being cleaned up", percent=100, reason=Reason.EXPIRED.value
             )
+            await self.save()
+            return Verdict(after=SOON, transitions=self.conditions.transitions)
         outcome = await self.clean_up()
         waits = outcome.blocking
         if waits is None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from ..api.errors import ConflictError, ValidationError
 from ..runtime.audit import AuditTrail
@@ -69,6 +69,7 @@ __all__ = [
     "already_exists",
 ]
 
+T = TypeVar("T")
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
@@ -142,15 +143,28 @@ class Kubernetes:
     ) -> Listing:
         """As `list`, with the resourceVersion of the whole. A list that expires midway is begun anew, once."""
         query = {"limit": str(limit), "labelSelector": labels, "fieldSelector": fields}
+        items, version = await self._pages(Ref(kind, namespace), query, lambda obj: obj)
+        return Listing([*items], version)
+
+    async def kept(
+        self, kind: Kind, namespace: str | None, keep: Callable[[Object], T], *, limit: int = 500
+    ) -> Sequence[T]:
+        """Of all objects what `keep` makes of each: no more than a page of them is in memory at one time.
+
+        Where the list expires midway, it is begun anew, and `keep` is given objects once more.
+        """
+        return (await self._pages(Ref(kind, namespace), {"limit": str(limit)}, keep))[0]
+
+    async def _pages(self, ref: Ref, query: Query, keep: Callable[[Object], T]) -> tuple[Sequence[T], str]:
         try:
-            return await self._pages(Ref(kind, namespace), query)
+            return await self._all_pages(ref, query, keep)
         except ConflictError as error:
             if error.code != 410:
                 raise
-            return await self._pages(Ref(kind, namespace), query)
+            return await self._all_pages(ref, query, keep)
 
-    async def _pages(self, ref: Ref, query: Query) -> Listing:
-        items: list[Object] = []
+    async def _all_pages(self, ref: Ref, query: Query, keep: Callable[[Object], T]) -> tuple[Sequence[T], str]:
+        items: list[T] = []
         token: str | None = None
         while True:
             response = await self._calls.send("list", "GET", ref, query={**query, "continue": token})
@@ -159,10 +173,10 @@ class Kubernetes:
             if not isinstance(metadata, dict) or not isinstance(found, list):
                 raise self._calls.http.malformed(f"list {ref.kind.plural}", "it is no list of objects")
             # Items of built-in kinds come without apiVersion and kind.
-            items += [{"apiVersion": ref.kind.api_version, "kind": ref.kind.kind, **item} for item in found]
+            items += [keep({"apiVersion": ref.kind.api_version, "kind": ref.kind.kind, **item}) for item in found]
             token = metadata.get("continue") or None
             if token is None:
-                return Listing(items, str(metadata.get("resourceVersion", "")))
+                return items, str(metadata.get("resourceVersion", ""))
 
     async def create(self, kind: Kind, namespace: str | None, obj: Mapping[str, Any]) -> Object:
         """The object as created. One of that name is there already: ConflictError, for which `already_exists` holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -121,6 +121,9 @@ class FakeKubernetes(Service):
             and present <= (obj["metadata"].get("labels") or {}).keys()
             and not absent & (obj["metadata"].get("labels") or {}).keys()
         ]
+
+    async def kept(self, kind: Kind, namespace: str | None, keep: Callable[[Object], Any]) -> list[Any]:
+        return [keep(obj) for obj in await self.list(kind, namespace)]
 
     @call
     async def create(self, kind: Kind, namespace: str | None, obj: Mapping[str, Any]) -> Object:

@@ -14,6 +14,7 @@ from devops_reconciler.host.loop import Loop, jittered
 from devops_reconciler.host.queue import Key
 from devops_reconciler.runtime.metrics import Metrics
 from devops_reconciler.runtime.tracing import Origin
+from devops_reconciler.runtime.urgency import Urgency
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, REGISTRY_SETTINGS, Object
 from tests.unit.world import TEAM, outside
 
@@ -225,9 +226,15 @@ async def test_what_the_outbox_of_a_record_holds_is_offered_when_it_is_read_and_
 # Events
 
 
-async def test_that_a_preview_has_expired_is_one_event() -> None:
+async def test_that_a_preview_has_expired_is_one_event_and_its_clean_up_follows_in_its_turn() -> None:
     it = Watched()
     finished(it, timedelta(0))
+    it.loop.noticed(it.out.kubernetes.see(DEPLOYMENT_RECORD, TEAM, "one") or {}, deleted=False)
+    assert it.loop.index.urgency(RECORD, it.out.clock.now()) is Urgency.DEPLOYMENT
+    after = await it.one_pass(RECORD)
+    assert after is not None
+    assert after < timedelta(milliseconds=100)
+    assert it.loop.index.urgency(RECORD, it.out.clock.now()) is Urgency.CHANGE
     await it.one_pass(RECORD)
     assert [(e.type, e.reason) for e in it.out.kubernetes.events] == [
         ("Normal", "Expired"),

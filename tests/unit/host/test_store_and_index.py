@@ -210,7 +210,7 @@ def at_rest(obj: dict[str, Any]) -> dict[str, Any]:
     return obj
 
 
-def test_a_deployment_is_urgent_until_it_has_finished_and_then_when_it_is_to_be_cleaned_up() -> None:
+def test_a_deployment_is_urgent_until_it_has_finished_and_then_when_it_is_to_expire() -> None:
     index, past = Index(), NOW - timedelta(seconds=1)
     going = at_rest(record("going", "shop", "Finished"))
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -220,29 +220,40 @@ def test_a_deployment_is_urgent_until_it_has_finished_and_then_when_it_is_to_be_
         record("new"),
         under_way,
         at_rest(record("ended", "shop", "Finished")),
-        at_rest(record("expired", "shop", "Finished", expires=past)),
+        at_rest(record("due", "shop", "Finished", expires=past)),
+        at_rest(record("expired", "shop", "Finished", "Expired", expires=past)),
         at_rest(record("clean", "shop", "Finished", "CleanupVerified", expires=past)),
         going,
     ):
         index.note(obj, deleted=False)
-    names = ("new", "under-way", "ended", "expired", "clean", "going")
+    names = ("new", "under-way", "ended", "due", "expired", "clean", "going")
     assert {name: index.urgency(key(name), NOW) for name in names} == {
         "new": Urgency.ARRIVAL,
         "under-way": Urgency.DEPLOYMENT,
         "ended": Urgency.CHECK,
+        "due": Urgency.DEPLOYMENT,
         "expired": Urgency.CHANGE,
         "clean": Urgency.CHECK,
         "going": Urgency.CHANGE,
     }
 
 
+def test_an_expiry_that_we_have_told_is_no_more_urgent_before_the_watch_tells_it_and_is_no_news_then() -> None:
+    index, past = Index(), NOW - timedelta(seconds=1)
+    index.note(at_rest(record("one", "shop", "Finished", expires=past)), deleted=False)
+    saved = at_rest(record("one", "shop", "Finished", "Expired", expires=past))
+    index.told(saved)
+    assert index.urgency(key("one"), NOW) is Urgency.CHANGE
+    assert not index.note(saved, deleted=False)
+
+
 def test_a_record_is_new_until_its_first_save_though_the_watch_has_not_told_of_it() -> None:
     index = Index()
     index.note(record("one"), deleted=False)
-    index.told(key("one"))
+    index.told(record("one"))
     assert index.urgency(key("one"), NOW) is Urgency.DEPLOYMENT
     assert not index.note(record("one"), deleted=False), "that is news to nobody else"
-    index.told(key("nobody"))
+    index.told(record("nobody"))
 
 
 def test_work_is_for_a_namespace_and_a_project() -> None:

@@ -92,11 +92,24 @@ async def test_the_news_of_the_expiry_continue_the_sequence_after_the_terminal_h
     assert {(p["step"], p["terminal"], p["result"]) for p in news} == {("expiry", False, None)}
 
 
+async def test_that_its_time_is_over_is_told_before_any_service_is_asked() -> None:
+    life = await preview(ttl="1h")
+    await life.turn("one")
+    life.out.clock.advance(timedelta(hours=2))
+    asked: list[str] = []
+    life.out.line.before = asked.append
+    await life.turn("one")
+    assert [name for name in asked if not name.startswith("kubernetes.")] == []
+    assert life.reason("one", "Expired") == "True/Expired"
+    assert life.told("one")[-1]["message"] == "expired; being cleaned up"
+
+
 async def test_waiting_for_what_is_on_its_way_out_writes_nothing() -> None:
     life = await preview(ttl="1h")
     await life.turn("one")  # what was told at its end is cleared
     life.out.kubernetes.slow_namespaces = True
     life.out.clock.advance(timedelta(hours=2))
+    await life.turn("one")
     await life.turn("one")
     writes = len(life.out.kubernetes.writes)
     for _ in range(5):

@@ -210,6 +210,18 @@ async def test_a_list_that_expires_midway_begins_anew_once() -> None:
     assert caught.value.code == 410
 
 
+async def test_what_is_kept_of_a_list_is_kept_page_by_page() -> None:
+    transport = Scripted(page("a", "b", more="x"), page("c"))
+    pages: list[tuple[str, int]] = []
+
+    def keep(obj: dict[str, dict[str, str]]) -> str:
+        pages.append((str(obj["kind"]), len(transport.requests)))
+        return str(obj["metadata"]["name"])
+
+    assert await client_on(transport).kept(CONFIG_MAP, "shop", keep, limit=2) == ["a", "b", "c"]
+    assert pages == [("ConfigMap", 1), ("ConfigMap", 1), ("ConfigMap", 2)]
+
+
 async def test_a_list_that_fails_midway_is_no_short_list() -> None:
     with pytest.raises(ExternalServiceError):
         await client_on(Scripted(page("a", more="x"), ConnectionResetError())).list(CONFIG_MAP, "shop")
