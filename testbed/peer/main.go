@@ -73,6 +73,9 @@ func (r reconciler) say(ctx context.Context, noop *Noop, status metav1.Condition
 	if err := r.Status().Patch(ctx, noop, client.MergeFrom(before)); err != nil {
 		return err
 	}
+	if status != metav1.ConditionTrue {
+		return nil
+	}
 	return r.Create(ctx, eventOf(noop, reason))
 }
 

@@ -2,7 +2,7 @@
 
 It is as Kopf's documents have it, with Kopf's own settings but for two: no peers, and no log lines. It writes as often
 as ours does for a child that somebody else has made: the finalizer, the status, an annotation that says what was
-handled, and two events.
+handled, and an event.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ WATCHES = "the no-op watches"
 
 
 async def created(body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:
-    """Ready, with an event before and after."""
-    kopf.info(body, reason="Progressing", message="work has begun")
+    """Ready, with an event."""
     patch.status.update({"observedGeneration": body.metadata["generation"], "conditions": [READY], "applied": PAYLOAD})
     kopf.info(body, reason="Succeeded", message="it is Ready")
 

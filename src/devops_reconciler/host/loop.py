@@ -331,15 +331,17 @@ class Loop:
             self._delivery.note(end, self.index.ended(*end.project))
 
     async def _report(self, obj: dict[str, Any], verdict: Verdict) -> None:
-        """A log line per failure, an event per transition. An event that cannot be posted stops nothing."""
+        """A log line per failure, an event per condition that has changed. One that cannot be posted stops nothing.
+
+        What a condition was in between is no news any more: a new object that is Ready at once has only just begun.
+        """
         for result in verdict.results:
             _log_result(key_of(obj), result, news=bool(verdict.transitions))
         for thing in verdict.left:
             said = {name: thing[name] for name in ("service", "kind", "id", "mark", "error")}
             _log.warning("a forced deletion has let go of a thing", object=str(key_of(obj)), **said)
-        for item in verdict.transitions:
-            if not _is_news(item):
-                continue
+        last = {item.type: item for item in verdict.transitions if _is_news(item)}
+        for item in last.values():
             kind = "Warning" if _is_bad(item) else "Normal"
             try:
                 await self._world.kubernetes.create_event(

@@ -264,6 +264,13 @@ async def test_events_are_posted_on_transitions_only() -> None:
     assert len(it.out.kubernetes.events) == count
 
 
+async def test_what_is_ready_at_once_has_one_event_and_not_that_it_has_begun() -> None:
+    it = Watched()
+    it.registry()
+    await it.one_pass()
+    assert [(e.type, e.reason) for e in it.out.kubernetes.events] == [("Normal", "Succeeded")]
+
+
 async def test_an_event_that_cannot_be_posted_stops_nothing() -> None:
     it = Watched()
     it.registry()
