@@ -9,7 +9,10 @@ import weakref
 from contextvars import ContextVar
 from datetime import timedelta
 
+from devops_reconciler.host.bindings import registry_of
 from devops_reconciler.host.index import key_of
+from devops_reconciler.kinds import KINDS
+from devops_reconciler.services.kubernetes_access import ClusterAccess
 from tests.unit.host.home import FAMILY, JENKINS, POLL, REGISTRY, Home, at_rest, reads
 from tests.unit.host.test_queue import LONG, ONE, opened, settle
 
@@ -73,6 +76,13 @@ async def test_what_was_told_between_two_terms_is_read_afresh() -> None:
     assert copies(it) == len(FAMILY) - 1
     assert "kubernetes.get RegistrySettings" in await it.poll(REGISTRY)
     assert it.life.reason("shop", "Suspended", "RegistrySettings") == "True/Paused"
+
+
+def test_kopf_has_neither_timers_nor_daemons() -> None:
+    """It would keep a task and the whole object for each; and a timer beside our own comes too early for a poll."""
+    registry = registry_of(Home().loop, ClusterAccess("https://api.test"))
+    assert list(registry._spawning._handlers) == []
+    assert len(registry._changing._handlers) == 4 * len(KINDS)
 
 
 def test_keys_of_one_object_share_their_words() -> None:
