@@ -16,6 +16,10 @@ from .diffbase import ObservedGeneration
 from .loop import Loop
 
 ANNOTATIONS = "kopf.freeleaps.com"
+CHUNK = 100
+"""Objects in each answer to a list of Kopf's: by default one answer has all, some 100 KB for each record."""
+IDLE_TIMEOUT = 1.0
+"""Seconds for which Kopf keeps an object after it has told of it. By default so long that a start holds nearly all."""
 EXIT_TIMEOUT = 2.0
 """Seconds for handlers to end: they have nothing to end but their waiting, the work is in our loop."""
 
@@ -91,12 +95,14 @@ def operator_settings(settings: Settings, priority: int) -> kopf.OperatorSetting
     # As the Lease: a holder must not be paused for longer than it takes to become one.
     found.peering.lifetime = max(1, math.ceil(settings.lease_duration.total_seconds()))
     found.peering.mandatory = True
+    found.watching.chunk_size = CHUNK
     found.watching.connect_timeout = 10
     found.networking.connect_timeout = 10
     found.networking.request_timeout = 30
     found.networking.enforce_retry_after = True
     found.networking.error_backoffs = (0.2, 0.5, 1, 2, 3, 5, 5, 5)
     found.queueing.exit_timeout = EXIT_TIMEOUT
+    found.queueing.idle_timeout = IDLE_TIMEOUT
     found.process.ultimate_exiting_timeout = settings.reconciler_shutdown_timeout.total_seconds() + 4
     found.scanning.disabled = True
     return found

@@ -52,6 +52,12 @@ async def test_a_peer_of_the_lease_lives_as_long_as_the_lease_and_ranks_by_its_s
     assert found.peering.mandatory
 
 
+async def test_of_many_objects_few_are_in_memory_at_a_start() -> None:
+    found = operator_settings(settings(), ME.rank)
+    assert found.watching.chunk_size == 100
+    assert found.queueing.idle_timeout == 1
+
+
 async def test_who_steps_back_tells_its_peers_at_once() -> None:
     out = outside(reconciler_namespaces=(TEAM, "team-b", "team-c"))
     out.namespace("team-b")
