@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import math
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import kopf
@@ -12,6 +13,7 @@ from ..api.definitions import FINALIZER, GROUP, VERSION
 from ..kinds import KINDS
 from ..runtime.settings import Settings
 from ..services.kubernetes_access import ClusterAccess
+from ..services.kubernetes_session import kopf_session
 from .diffbase import ObservedGeneration
 from .loop import Loop
 
@@ -23,6 +25,11 @@ IDLE_TIMEOUT = 1.0
 EXIT_TIMEOUT = 2.0
 """Seconds for handlers to end: they have nothing to end but their waiting, the work is in our loop."""
 
+REQUEST_TIMEOUT = timedelta(seconds=30)
+"""Of one request of Kopf, once it goes out."""
+LONGEST_TURN = 600.0
+"""Seconds after which a request of Kopf fails that had no turn to go out; it is tried again."""
+
 
 def registry_of(loop: Loop, access: ClusterAccess) -> kopf.OperatorRegistry:
     """All handlers, for one loop.
@@ -30,7 +37,7 @@ def registry_of(loop: Loop, access: ClusterAccess) -> kopf.OperatorRegistry:
     No timers and daemons: for each object Kopf would keep a task, and the whole object for it. The loop comes back by
     itself.
     """
-    registry = kopf.OperatorRegistry()
+    registry, identity = kopf.OperatorRegistry(), Login(access)
 
     async def woken(body: kopf.Body, **_: Any) -> None:
         loop.noticed(_plain(body), deleted=False)
@@ -41,8 +48,8 @@ def registry_of(loop: Loop, access: ClusterAccess) -> kopf.OperatorRegistry:
     async def deleted(body: kopf.Body, **_: Any) -> None:
         await loop.wait_released(_plain(body))
 
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return connection_of(access)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return identity.session()
 
     kopf.on.login(registry=registry)(login)
     for what in KINDS.values():
@@ -59,28 +66,28 @@ def _plain(body: kopf.Body) -> dict[str, Any]:
     return {"kind": body["kind"], "metadata": dict(body.metadata), "spec": dict(body.spec), "status": dict(body.status)}
 
 
-def connection_of(access: ClusterAccess) -> kopf.ConnectionInfo:
-    """The same cluster and identity that our own client uses."""
-    token = access.token
-    if token is None and access.token_file is not None:
-        with open(access.token_file, encoding="utf-8") as file:
-            token = file.read().strip()
-    return kopf.ConnectionInfo(
-        server=access.server,
-        ca_data=_base64(access.ca_data),
-        ca_path=access.ca_file if access.ca_data is None else None,
-        insecure=access.insecure,
-        token=token,
-        certificate_data=_base64(access.client_cert_data),
-        certificate_path=access.client_cert_file if access.client_cert_data is None else None,
-        private_key_data=_base64(access.client_key_data),
-        private_key_path=access.client_key_file if access.client_key_data is None else None,
-    )
+class Login:
+    """The same cluster and identity that our own client uses.
 
+    One session for each token, so that Kopf knows a token again that was refused, and does not try it for ever.
+    """
 
-def _base64(data: bytes | None) -> bytes | None:
-    """Kopf expects PEM data as it stands in a kubeconfig."""
-    return None if data is None else base64.b64encode(data)
+    def __init__(self, access: ClusterAccess) -> None:
+        self._access = access
+        self._sessions: dict[str | None, kopf.AiohttpSession] = {}
+
+    def session(self) -> kopf.AiohttpSession:
+        """The one of the token of now. To be called where an event loop runs."""
+        token = self._token()
+        if token not in self._sessions:
+            session = kopf_session(self._access, token, REQUEST_TIMEOUT)
+            self._sessions = {token: kopf.AiohttpSession(server=self._access.server, aiohttp_session=session)}
+        return self._sessions[token]
+
+    def _token(self) -> str | None:
+        if self._access.token is not None or self._access.token_file is None:
+            return self._access.token
+        return Path(self._access.token_file).read_text(encoding="utf-8").strip()
 
 
 def operator_settings(settings: Settings, priority: int) -> kopf.OperatorSettings:
@@ -98,7 +105,7 @@ def operator_settings(settings: Settings, priority: int) -> kopf.OperatorSetting
     found.watching.chunk_size = CHUNK
     found.watching.connect_timeout = 10
     found.networking.connect_timeout = 10
-    found.networking.request_timeout = 30
+    found.networking.request_timeout = LONGEST_TURN
     found.networking.enforce_retry_after = True
     found.networking.error_backoffs = (0.2, 0.5, 1, 2, 3, 5, 5, 5)
     found.queueing.exit_timeout = EXIT_TIMEOUT

@@ -1,0 +1,59 @@
+"""The HTTP session that Kopf works with: its watches at once, its patches of our objects a few at a time.
+
+By itself Kopf sends as many patches at once as there are objects without our finalizer, each on a connection of its
+own: thousands, where somebody made thousands while no operator ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import aiohttp
+from aiohttp.client_middlewares import ClientHandlerType
+from yarl import URL
+
+from ..api.definitions import GROUP
+from ..runtime.slots import Slots
+from ..runtime.urgency import Tenant, Urgency, work
+from .kubernetes_access import ClusterAccess, ssl_context
+from .kubernetes_kinds import DEPLOYMENT_RECORD
+
+
+class Paced:
+    """A middleware. The time limit of a request begins when it goes out, and not while it waits for its turn."""
+
+    def __init__(self, patches: int, timeout: timedelta) -> None:
+        self._slots = Slots(patches)
+        self._timeout = timeout.total_seconds()
+
+    async def __call__(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+        """Send it. Raises what the handler raises, and TimeoutError."""
+        if request.url.query.get("watch") == "true":
+            return await handler(request)
+        if request.method != "PATCH" or not request.url.path.startswith(f"/apis/{GROUP}/"):
+            return await self._in_time(request, handler)
+        with work(*_work_of(request.url)):
+            async with self._slots.place():
+                return await self._in_time(request, handler)
+
+    async def _in_time(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+        async with asyncio.timeout(self._timeout):
+            response = await handler(request)
+            await response.read()
+            return response
+
+
+def _work_of(url: URL) -> tuple[Urgency, Tenant]:
+    """Of a path like `/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME`."""
+    _, _, _, _, _, namespace, plural, name, *_ = [*url.path.split("/"), "", "", ""]
+    return Urgency.DEPLOYMENT if plural == DEPLOYMENT_RECORD.plural else Urgency.CHANGE, (namespace, name)
+
+
+def kopf_session(access: ClusterAccess, token: str | None, timeout: timedelta) -> aiohttp.ClientSession:
+    """A session as `access` says, under this token. Half as many patches at a time as we have connections ourselves."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=ssl_context(access)),
+        headers={} if token is None else {"Authorization": f"Bearer {token}"},
+        middlewares=(Paced(max(1, access.connections // 2), timeout),),
+    )
