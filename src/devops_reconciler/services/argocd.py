@@ -11,8 +11,8 @@ project is not there (DependencyNotReady).
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
@@ -267,7 +267,7 @@ class ArgoCD:
         """
         path = path_of("repositories", query=[("upsert", flag(upsert))])
         try:
-            with self._writing_repository():
+            with self._lists.writing(REPOSITORIES):
                 return await self._calls.must_write("create repository", "POST", path, repo)
         except ExternalServiceError as error:
             meant = unreadable_repository(error)
@@ -278,7 +278,7 @@ class ArgoCD:
     async def update_repository(self, repo: Json) -> Json | None:
         """Replace a repository's name, project and credentials, without a test. None if it is not there."""
         path = path_of("repositories", str(repo.get("repo", "")))
-        with self._writing_repository():
+        with self._lists.writing(REPOSITORIES):
             return await self._calls.write("update repository", "PUT", path, repo)
 
     async def retest_repository(self, url: str) -> None:
@@ -290,7 +290,7 @@ class ArgoCD:
         """
         path = path_of("repositories", url, query=[("forceRefresh", flag(True))])
         try:
-            with self._writing_repository():
+            with self._lists.writing(REPOSITORIES):
                 await self._calls.get("retest repository", path)
         except ExternalServiceError as error:
             self._http.acquit()
@@ -301,16 +301,8 @@ class ArgoCD:
         if await self.repository(url) is None:
             return
         path = path_of("repositories", url, query=[("appProject", app_project or "")])
-        with self._writing_repository():
+        with self._lists.writing(REPOSITORIES):
             await self._calls.write("delete repository", "DELETE", path)
-
-    @contextmanager
-    def _writing_repository(self) -> Iterator[None]:
-        """Lists that run beside the write may show either state: who asks afterwards reads afresh."""
-        try:
-            yield
-        finally:
-            self._lists.drop(REPOSITORIES)
 
     # The server
 

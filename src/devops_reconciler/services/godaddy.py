@@ -108,12 +108,8 @@ class GoDaddy:
         what = f"{operation} {type} {name}"
         if type.upper() in KEPT_TYPES:
             raise ValidationError(f"{self._http.service}: {what} in zone {zone}: {type} records are never written")
-        self._zones.drop(zone.lower())
-        try:
+        with self._zones.writing(zone.lower()):
             response = await self._send(operation, method, RECORD_SET, (zone, type, _named(name)), body=body)
-        finally:
-            # A read that ran beside the write may show either state.
-            self._zones.drop(zone.lower())
         if response.status == 404:
             code = self._absence(what, response)
             if code == UNKNOWN_DOMAIN:

@@ -6,7 +6,8 @@ With no lifetime, those share that ask while the answer is on its way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -55,6 +56,15 @@ class SharedReads(Generic[T]):
     def drop(self, key: str) -> None:
         """Whoever asks from now on reads afresh: something was written."""
         self._reads.pop(key, None)
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[None]:
+        """What is written inside is in what is read afterwards. A read that runs beside it may show either state."""
+        self.drop(key)
+        try:
+            yield
+        finally:
+            self.drop(key)
 
     def _spent(self, entry: _Read[T]) -> bool:
         if not entry.task.done():
