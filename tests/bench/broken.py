@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from testbed.stage_cluster import GROUP, KINDS, path
+from tests.bench.mix import child
 
 NOWHERE = "http://127.0.0.9:9"
 """An address where nobody listens, and no host of anybody else's."""
@@ -41,9 +41,4 @@ def broken(namespace: str, count: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """So many of them, of all kinds in turn: where each is created, and what."""
     for number in range(count):
         plural, name = MIX[number % len(MIX)], f"broken-{number:05}"
-        metadata = {"name": name, "namespace": namespace}
-        kind, version = KINDS[plural], GROUP.removeprefix("/apis/")
-        yield (
-            path(plural, namespace=namespace),
-            {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": _SPECS[plural](name)},
-        )
+        yield child(namespace, plural, name, _SPECS[plural](name))

@@ -47,7 +47,7 @@ async def measure(repetitions: int) -> Findings:
             async with beating(stage, IN_STORM_EVERY, CHILDREN) as beats:
                 await grow(stage, children, children.wanted(CHILDREN))
             found["in a storm"] += beats
-    return findings_of({state: Spread.of([each * 1000 for each in some]) for state, some in found.items()})
+    return findings_of({state: milliseconds(some) for state, some in found.items()})
 
 
 @asynccontextmanager
@@ -82,6 +82,11 @@ def _heard(found: list[float | None]) -> list[float]:
     if lost:
         raise RuntimeError(f"of {lost} of {len(found)} messages nothing was heard")
     return [each for each in found if each is not None]
+
+
+def milliseconds(seconds: list[float]) -> Spread:
+    """What was heard after so many seconds."""
+    return Spread.of([each * 1000 for each in seconds])
 
 
 def findings_of(found: dict[str, Spread]) -> Findings:

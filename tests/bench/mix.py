@@ -19,10 +19,11 @@ def children(
     """So many of them: where each is created, and what. `git` is the source of all."""
     for number in range(count):
         plural, name = mix[number % len(mix)], f"{prefix}-{number:05}"
-        yield _child(namespace, plural, name, _spec(plural, name, git))
+        yield child(namespace, plural, name, _spec(plural, name, git))
 
 
-def _child(namespace: str, plural: str, name: str, spec: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def child(namespace: str, plural: str, name: str, spec: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """One of this kind: where it is created, and what."""
     version = GROUP.removeprefix("/apis/")
     metadata = {"name": name, "namespace": namespace}
     body = {"apiVersion": version, "kind": KINDS[plural], "metadata": metadata, "spec": spec}

@@ -24,7 +24,7 @@ from tests.bench.broken import MIX, NOWHERE, broken
 from tests.bench.contenders import UNHURRIED
 from tests.bench.figures import Findings, Goal, Spread, Table
 from tests.bench.ground import lifted, operator_on, quiet, set_up, stage_at_once, until
-from tests.bench.latency import beating, rows_of
+from tests.bench.latency import beating, milliseconds, rows_of
 
 PROJECTS = [f"calm-{number}" for number in range(10)]
 NEIGHBOUR = "noisy-neighbour"
@@ -85,10 +85,6 @@ async def heard(stage: Stage, messages: int) -> Spread:
     async with beating(stage, EVERY, messages, PROJECTS) as beats:
         await asyncio.sleep(messages * EVERY.total_seconds())
     return milliseconds(beats)
-
-
-def milliseconds(seconds: list[float]) -> Spread:
-    return Spread.of([each * 1000 for each in seconds])
 
 
 async def make_noise(stage: Stage, count: int) -> None:
