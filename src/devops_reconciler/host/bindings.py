@@ -1,4 +1,4 @@
-"""Kopf: which events wake which object. The handlers decide nothing; the loop works from the status."""
+"""Kopf: its events wake the objects. The handlers decide nothing; the loop works from the status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..kinds import KINDS
 from ..runtime.settings import Settings
 from ..services.kubernetes_access import ClusterAccess
 from ..services.kubernetes_session import kopf_session
-from .diffbase import ObservedGeneration
+from .diffbase import NothingCompared
 from .loop import Loop
 
 ANNOTATIONS = "kopf.freeleaps.com"
@@ -32,15 +32,13 @@ LONGEST_TURN = 600.0
 
 
 def registry_of(loop: Loop, access: ClusterAccess) -> kopf.OperatorRegistry:
-    """All handlers, for one loop.
+    """All handlers, for one loop: of each kind one for all events, and one that holds a deletion.
 
-    No timers and daemons: for each object Kopf would keep a task, and the whole object for it. The loop comes back by
-    itself.
+    None for creation, update and resumption: their events say the same, and for each one Kopf would take three times
+    as long. No timers and daemons: for each object Kopf would keep a task, and the whole object for it. The loop comes
+    back by itself.
     """
     registry, identity = kopf.OperatorRegistry(), Login(access)
-
-    async def woken(body: kopf.Body, **_: Any) -> None:
-        loop.noticed(_plain(body), deleted=False)
 
     async def changed(event: Any, **_: Any) -> None:
         loop.noticed(dict(event["object"]), deleted=event["type"] == "DELETED")
@@ -54,9 +52,6 @@ def registry_of(loop: Loop, access: ClusterAccess) -> kopf.OperatorRegistry:
     kopf.on.login(registry=registry)(login)
     for what in KINDS.values():
         resource = (GROUP, VERSION, what.kind.plural)
-        kopf.on.create(*resource, registry=registry, id="created")(woken)
-        kopf.on.update(*resource, registry=registry, id="updated")(woken)
-        kopf.on.resume(*resource, registry=registry, id="resumed")(woken)
         kopf.on.delete(*resource, registry=registry, id="deleted")(deleted)
         kopf.on.event(*resource, registry=registry, id="changed")(changed)
     return registry
@@ -95,7 +90,7 @@ def operator_settings(settings: Settings, priority: int) -> kopf.OperatorSetting
     found = kopf.OperatorSettings()
     found.persistence.finalizer = FINALIZER
     found.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATIONS)
-    found.persistence.diffbase_storage = ObservedGeneration()
+    found.persistence.diffbase_storage = NothingCompared()
     found.posting.enabled = False
     found.peering.name = settings.reconciler_peering_name
     found.peering.priority = priority
