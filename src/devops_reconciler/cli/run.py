@@ -161,9 +161,10 @@ class _Operator:
         self._sender = HeartbeatSender(
             settings, connection, clock, metrics, self._confirmed, may_send=lambda: fence.is_open
         )
-        self._listener = MessageListener(settings, connection, Inbox(kubernetes, settings, clock), clock, metrics)
-        self._canary = Canary(settings, connection, clock, self._listener)
         self._loop = Loop(world, self._sender, metrics)
+        inbox = Inbox(kubernetes, settings, clock, partial(self._loop.noticed, deleted=False))
+        self._listener = MessageListener(settings, connection, inbox, clock, metrics)
+        self._canary = Canary(settings, connection, clock, self._listener)
         self._kopf = KopfHost(self._loop, world, kubernetes, access, me)
         place = LeasePlace(settings.operator_namespace, settings.lease_duration, settings.lease_renew_interval)
         in_time = kubernetes.within(settings.lease_duration / 3)

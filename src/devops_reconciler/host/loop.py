@@ -30,6 +30,7 @@ from .delivery import Delivery, end_of, result_of
 from .errors import INTERNAL, ReconcilerErrorHandler
 from .first_look import FIRST_LOOK, Met, is_at_work, met, spread
 from .index import Index, key_of
+from .newcomers import Newcomers
 from .queue import Key, WorkQueue
 from .requesters import Requesters
 from .rest import Looked, Rest
@@ -84,6 +85,7 @@ class Loop:
         self._requesters = Requesters()
         self._traces = Traces()
         self._copies = Copies(world.clock)
+        self._newcomers = Newcomers()
         self._rest = Rest(world, self._copies, outbox.confirmed)
         self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, work_of=self._work_of)
         metrics.watch_queue("objects", self.queue.oldest)
@@ -135,6 +137,7 @@ class Loop:
         """Begin no more passes, let those that run end within this time, and send no more heartbeats."""
         await self.queue.close(within)
         self._copies.clear()
+        self._newcomers.clear()
         self._uids.clear()
         self._outbox.forget_all()
 
@@ -143,8 +146,7 @@ class Loop:
     def noticed(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """An event of the watch. Our own saves wake only others, not the object itself.
 
-        Kopf tells one change to several of its handlers, and everything again after a pause: a version that was told
-        is no news.
+        Kopf tells a deletion twice, and everything again after a pause: a version that was told is no news.
         """
         key, version = key_of(obj), obj["metadata"]["resourceVersion"]
         if deleted and self._current.get(key, obj["metadata"]["uid"]) != obj["metadata"]["uid"]:
@@ -168,6 +170,8 @@ class Loop:
         if deleted:
             self._gone(key)
         elif self._own.get(key) != version and _is_held(obj):
+            if self.queue.is_open:
+                self._newcomers.note(key, obj)
             self.queue.wake(key)
 
     def application_changed(self, project: str, environment: str) -> None:
@@ -244,15 +248,9 @@ class Loop:
 
     async def _read_and_run(self, key: Key) -> Looked | None:
         """A pass over the object as it is now; None where it is gone, or not ours to act on yet."""
-        kind, asked = KINDS[key.kind].kind, self._world.clock.monotonic()
-        obj = await self._world.kubernetes.get(kind, key.namespace, key.name)
-        if obj is None:
-            await self._prove_gone(key, kind)
-            self._gone(key)
-            return None
-        obj.setdefault("kind", key.kind)
-        self._copies.read(obj, asked)
-        if not _is_held(obj):
+        kind = KINDS[key.kind].kind
+        obj = self._newcomers.take(key) or await self._read(key, kind)
+        if obj is None or not _is_held(obj):
             return None
         if key.kind == DEPLOYMENT_RECORD.kind:
             self._uids[key] = obj["metadata"]["uid"]
@@ -262,6 +260,17 @@ class Loop:
         with acting_for(self._requesters.cause(obj)):
             verdict: Verdict = await rec.run()
         return Looked(obj, rec, verdict)
+
+    async def _read(self, key: Key, kind: Kind) -> dict[str, Any] | None:
+        asked = self._world.clock.monotonic()
+        obj = await self._world.kubernetes.get(kind, key.namespace, key.name)
+        if obj is None:
+            await self._prove_gone(key, kind)
+            self._gone(key)
+            return None
+        obj.setdefault("kind", key.kind)
+        self._copies.read(obj, asked)
+        return obj
 
     async def _prove_gone(self, key: Key, kind: Kind) -> None:
         """Its absence would take the finalizer off where Kopf waits for the clean-up: then a list must say so too."""
@@ -275,6 +284,7 @@ class Loop:
     def _saved(self, obj: dict[str, Any], changed: Mapping[str, Any]) -> None:
         key = key_of(obj)
         self._own[key] = obj["metadata"]["resourceVersion"]
+        self._newcomers.forget(key)
         self.index.told(obj)
         self._copies.learn(obj)
         if "heartbeat" in changed:
@@ -292,6 +302,7 @@ class Loop:
         if (known := self._current.pop(key, None)) is not None:
             self._world.project_files.forget(known)
         self._copies.forget(key)
+        self._newcomers.forget(key)
         self._tally.forget(key)
         self._traces.forget(key)
         if key.kind == DEVOPS_PROJECT.kind:

@@ -5,6 +5,7 @@ Everything here may be done twice with the same effect as once: deliveries are r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from ..runtime.clock import Clock
 from ..runtime.logs import get_logger
 from ..runtime.settings import Settings
 from ..runtime.urgency import Urgency, work
+from ..services.kubernetes import Object
 from .cluster import Cluster
 from .outcome import Outcome
 from .projects import Projects
@@ -53,11 +55,15 @@ def _invalid(text: str) -> ValidationError:
 
 @dataclass(frozen=True)
 class Inbox:
-    """Writes custom resources. `kubernetes` is the API server under the operator's identity."""
+    """Writes custom resources. `kubernetes` is the API server under the operator's identity.
+
+    `made` is told of each new record as the API server has given it: the watch would tell it later.
+    """
 
     kubernetes: Cluster
     settings: Settings
     clock: Clock
+    made: Callable[[Object], None] = lambda _: None
 
     def place(self, message: InboundMessage) -> tuple[str, str]:
         """Namespace and project that a message is about."""
@@ -72,7 +78,7 @@ class Inbox:
         with work(Urgency.ARRIVAL, (namespace, project)):
             if isinstance(message, InitializeMessage):
                 return await Projects(self.kubernetes).initialize(message, namespace)
-            return await Records(self.kubernetes).act(message, namespace)
+            return await Records(self.kubernetes, self.made).act(message, namespace)
 
     def _check(self, message: InboundMessage, namespace: str) -> None:
         watched = self.settings.reconciler_namespaces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -35,9 +36,10 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Records:
-    """Writes DeploymentRecords."""
+    """Writes DeploymentRecords, and tells of those that are new."""
 
     kubernetes: Cluster
+    made: Callable[[Object], None]
 
     async def act(self, message: ReconcileMessage, namespace: str) -> Outcome:
         """Do what `action` says. Raises ReconcilerError."""
@@ -57,7 +59,7 @@ class Records:
         record = _record(message, project)
         name = record["metadata"]["name"]
         try:
-            await self.kubernetes.create(DEPLOYMENT_RECORD, namespace, record)
+            self.made(await self.kubernetes.create(DEPLOYMENT_RECORD, namespace, record))
         except ConflictError as error:
             if not already_exists(error):
                 raise

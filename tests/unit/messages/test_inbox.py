@@ -24,7 +24,8 @@ class Box:
 
     def __init__(self) -> None:
         self.cluster = FakeCluster()
-        self.inbox = Inbox(self.cluster, settings(), FakeClock(NOW))
+        self.made: list[Object] = []
+        self.inbox = Inbox(self.cluster, settings(), FakeClock(NOW), self.made.append)
 
     async def accept(self, body: bytes) -> Outcome:
         return await self.inbox.accept(read(body))
@@ -191,6 +192,14 @@ async def test_the_same_event_twice_is_one_deployment(box: Box) -> None:
     assert await box.word(reconcile("deploy")) == "created"
     assert await box.word(reconcile("deploy")) == "duplicate"
     assert len(box.cluster.records()) == 1
+
+
+async def test_a_new_record_is_told_of_at_once_as_the_server_has_made_it(box: Box) -> None:
+    """The watch tells of it too, but in a storm only after all that it tells before."""
+    for _ in range(2):
+        await box.accept(reconcile("deploy"))
+    assert box.made == [box.the_record()]
+    assert box.made[0]["metadata"]["resourceVersion"]
 
 
 async def test_a_record_of_another_event_under_our_name_is_refused(box: Box) -> None:
