@@ -71,14 +71,16 @@ class Lines(Generic[W]):
     def __init__(self) -> None:
         self._lines: dict[Urgency, _Line[W]] = {each: _Line() for each in Urgency}
         self._numbers = itertools.count()
+        self._waiting = 0
         self._served = 0
 
     def __bool__(self) -> bool:
-        return any(self._lines.values())
+        return self._waiting > 0
 
     def join(self, waiter: W) -> None:
         """To the end of its line."""
         waiter.number = next(self._numbers)
+        self._waiting += 1
         self._lines[waiter.urgency].join(waiter, waiter.tenant)
 
     def first(self, may: Callable[[Urgency], bool] = lambda _: True) -> W | None:
@@ -96,4 +98,5 @@ class Lines(Generic[W]):
 
     def leave(self, waiter: W) -> None:
         """It gives up."""
+        self._waiting -= 1
         self._lines[waiter.urgency].leave(waiter, waiter.tenant)
