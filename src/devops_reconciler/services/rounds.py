@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from ..runtime.clock import Clock
+from ..runtime.slots import step_aside
 
 T = TypeVar("T")
 FRESH = timedelta(0)
@@ -31,6 +32,7 @@ class Rounds(Generic[T]):
     """One read per key at a time, and one more that begins when it has ended.
 
     Failures are told to all who wait and are not kept. A read that nobody waits for any more is cancelled.
+    Who waits for what another one reads gives its slot to others: a service that hangs holds up one pass, not all.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -40,6 +42,8 @@ class Rounds(Generic[T]):
     async def get(self, key: str, read: Callable[[], Coroutine[Any, Any, T]], max_age: timedelta = FRESH) -> T:
         """The result of a `read` that began after this call, or at most `max_age` before it."""
         last = self._last.get(key)
+        if last is not None and not last.task.done():
+            step_aside()  # a read of somebody else comes first: while it takes its time, others may work
         if last is None or not self._serves(last, max_age):
             last = _Round(last)
             last.task = asyncio.create_task(self._run(last, read))

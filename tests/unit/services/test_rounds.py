@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.runtime.slots import Slots
 from devops_reconciler.services.rounds import FRESH, Rounds
 
 SECOND = timedelta(seconds=1)
@@ -159,3 +160,26 @@ async def test_keys_are_apart_and_rounds_that_are_over_are_not_kept_in_a_chain(a
     await asked.source.let_go()
     assert (await one, await two) == (1, 2)
     assert [each.before for each in asked.rounds._last.values()] == [None, None]
+
+
+async def test_who_waits_for_the_read_of_another_one_holds_up_nobody(asked: Asked) -> None:
+    slots = Slots(2)
+
+    async def work() -> int:
+        async with slots.slot():
+            return await asked.rounds.get("queue", asked.source.read)
+
+    async def other() -> None:
+        async with slots.slot():
+            return
+
+    waiting = []
+    for _ in range(3):
+        waiting.append(asyncio.create_task(work()))
+        await settle()
+    await asyncio.wait_for(other(), 1)
+    await asked.source.let_go()
+    await asked.source.let_go()
+    assert await asyncio.gather(*waiting) == [1, 2, 2]
+    async with slots.slot(), slots.slot():
+        pass
