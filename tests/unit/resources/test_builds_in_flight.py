@@ -233,6 +233,17 @@ async def test_a_second_build_beside_the_known_one_is_surplus_and_one_of_others_
     assert flight.jenkins.stopped == ["/job/shop/job/web-0/5/stop"]
 
 
+async def test_a_second_build_that_runs_alone_does_not_take_the_place_of_the_first_one() -> None:
+    flight = Flight(1)
+    first = flight.jenkins.run("web-0", 3)
+    await flight.look("web-0")
+    flight.jenkins.run("web-0", 5)
+    first.update(building=False, result="SUCCESS", duration=1)
+    flight.clock.advance(SOON)
+    seen = await flight.look("web-0")
+    assert (seen.facts["number"], seen.ready, seen.surplus) == (3, True, ("5",))
+
+
 async def test_a_number_that_is_another_deployments_now_is_not_ours() -> None:
     flight = Flight(1)
     flight.jenkins.run("web-0", 1)
