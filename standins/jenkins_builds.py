@@ -32,6 +32,7 @@ class BuildRoutes:
             ("GET", "root", "queue/api/json", self.list_queue),
             ("GET", "root", f"queue/item/{NUMBER}/api/json", self.show_queue_item),
             ("POST", "root", "queue/cancelItem", self.cancel),
+            ("GET", "root", "computer/api/json", self.list_nodes),
             ("GET", "job", f"{NUMBER}/api/json", self.show),
             ("GET", "job", f"{NUMBER}/logText/progressiveText", self.log),
             ("GET", "job", f"{NUMBER}/consoleText", self.console),
@@ -107,6 +108,12 @@ class BuildRoutes:
         return empty(204)
 
     # Builds
+
+    async def list_nodes(self, ask: Ask) -> web.Response:
+        """For everybody who may see anything; what runs there only for those who may read it."""
+        self._jenkins.permit(ask, "hudson.model.Hudson.Read")
+        readable = self._jenkins.permits(ask.caller, "hudson.model.Item.Read")
+        return self._selected(ask, self._jenkins.api().nodes(readable=readable))
 
     def _build(self, ask: Ask) -> StoredBuild:
         build = ask.item.builds.get(int(ask.found[1]))

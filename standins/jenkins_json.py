@@ -146,6 +146,44 @@ class Api:
             "url": f"{self._root}/{url_path(item.path)}{item.build}/",
         }
 
+    def nodes(self, *, readable: bool) -> Json:
+        """The built-in node, whose one-off executors run the pipelines, and an agent, where their `node` blocks work.
+
+        What the caller may not read shows as an executor without anything (`Executor.getCurrentExecutableForApi`).
+        """
+        builds = [each for each in self._queue.running if each.started_at + self._lag <= self._now]
+
+        def executors(cls: str, executables: list[Json]) -> list[Json]:
+            return [{"_class": cls, "currentExecutable": each if readable else None} for each in executables]
+
+        idle = [{"_class": "hudson.model.Executor", "currentExecutable": None}]
+        return {
+            "_class": "hudson.model.ComputerSet",
+            "busyExecutors": len(builds),
+            "computer": [
+                {
+                    "_class": "hudson.model.Hudson$MasterComputer",
+                    "displayName": "Built-In Node",
+                    "executors": idle,
+                    "oneOffExecutors": executors("hudson.model.OneOffExecutor", [self.build(each) for each in builds]),
+                },
+                {
+                    "_class": "hudson.slaves.SlaveComputer",
+                    "displayName": "agent",
+                    "executors": executors("hudson.model.Executor", [self._placeholder(each) for each in builds])
+                    + idle,
+                    "oneOffExecutors": [],
+                },
+            ],
+        }
+
+    def _placeholder(self, build: StoredBuild) -> Json:
+        """All that workflow-durable-task-step exports of a `node` block at work."""
+        shown = self.build(build)
+        names = ("number", "url", "timestamp", "estimatedDuration", "displayName", "fullDisplayName")
+        step = "org.jenkinsci.plugins.workflow.support.steps.ExecutorStepExecution"
+        return {"_class": f"{step}$PlaceholderTask$PlaceholderExecutable", **{name: shown[name] for name in names}}
+
     def stages(self, build: StoredBuild) -> Json:
         stages = [
             {

@@ -129,7 +129,8 @@ async def test_a_jenkins_that_is_down_is_tried_again_later(jenkins: JenkinsTarge
 
 @pytest.mark.parametrize("kind", ["html", "garbled", "truncated"])
 @pytest.mark.parametrize(
-    "path", ["/job/shop/api/json", "/config.xml", "/credential/", "/queue/", "/api/json", "logText", "wfapi"]
+    "path",
+    ["/job/shop/api/json", "/config.xml", "/credential/", "/queue/", "/computer/", "/api/json", "logText", "wfapi"],
 )
 async def test_a_damaged_answer_is_an_error_of_the_service(jenkins: JenkinsTarget, kind: Kind, path: str) -> None:
     client = await jenkins.with_job()
@@ -139,6 +140,7 @@ async def test_a_damaged_answer_is_an_error_of_the_service(jenkins: JenkinsTarge
         "/config.xml": lambda: client.config(JOB),
         "/credential/": lambda: client.credential(FOLDER, "git"),
         "/queue/": lambda: client.queued(JOB),
+        "/computer/": lambda: client.executing(JOB),
         "/api/json": lambda: client.builds(JOB),
         "logText": lambda: client.log(JOB, 1, 0),
         "wfapi": lambda: client.stages(JOB, 1),

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import aiohttp
 import pytest
 
-from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.services.http import AiohttpTransport
 from devops_reconciler.services.jenkins import UsernamePassword
-from devops_reconciler.services.jenkins_xml import merge_pipeline, read_pipeline
+from devops_reconciler.services.jenkins_xml import merge_pipeline, pipeline_xml, read_pipeline
 from standins.jenkins import JenkinsStandin
 from standins.registry import RegistryStandin
 from standins.registry_accounts import Account, Secret
 from testbed.sample import JENKINSFILE, SampleProject
 from testbed.waiting import eventually
 
-from .jenkins_target import FOLDER, JOB, Builds, JenkinsTarget, pipeline
+from .jenkins_target import FOLDER, JOB, Builds, JenkinsTarget, basic, pipeline
 
 WORK = timedelta(seconds=60)
+EXECUTORS = "currentExecutable[number,building,queueId]"
+EVERYTHING = f"computer[executors[{EXECUTORS}],oneOffExecutors[{EXECUTORS}]]"
 
 
 @pytest.fixture
@@ -214,6 +218,46 @@ async def test_only_the_newest_hundred_builds_are_listed(held: Builds, clock: Fa
         job.builds[index] = type(one)(JOB, index, index, {}, clock.now(), building=False, result="SUCCESS")
     listed = await held.client.builds(JOB)
     assert [build.number for build in listed] == list(range(105, 5, -1))
+
+
+async def test_what_executors_work_on_is_seen_in_one_answer(held: Builds, clock: FakeClock) -> None:
+    foreign = ("web",)
+    await held.client.create_item((), "web", pipeline_xml(pipeline(git_url=held.sample.url, credentials_id=None)))
+    await held.client.trigger(foreign, await held.parameters("foreign"))
+    first, second = await start(held, "1"), await start(held, "2")
+    calls = held.target.standin.controls.calls
+    before = len(calls)
+    ours, theirs = await asyncio.gather(held.client.executing(JOB), held.client.executing(foreign))
+    assert [(call.path, call.status) for call in calls[before:]] == [("/computer/api/json", 200)]
+    assert ours == [await held.client.build(JOB, number) for number in (first, second)]
+    assert {build.parameters["DEPLOYMENT_UID"] for build in theirs} <= {"foreign"}
+    await finish(held, clock, first)
+    await finish(held, clock, second)
+    assert await held.client.executing(JOB) == []
+
+
+async def test_a_node_block_of_a_pipeline_is_no_build(held: Builds) -> None:
+    number = await start(held)
+    login = {"Authorization": basic(held.target.standin.username, held.target.standin.token)}
+    async with (
+        aiohttp.ClientSession(headers=login, cookie_jar=aiohttp.DummyCookieJar()) as session,
+        session.get(f"{held.target.standin.url}/computer/api/json?tree={EVERYTHING}") as reply,
+    ):
+        built_in, agent = (await reply.json())["computer"]
+    assert built_in["oneOffExecutors"][0]["currentExecutable"]["number"] == number
+    placeholder, idle = (each["currentExecutable"] for each in agent["executors"])
+    assert (placeholder["number"], "building" in placeholder, idle) == (number, False, None)
+    assert [build.number for build in await held.client.executing(JOB)] == [number]
+
+
+async def test_what_our_account_may_not_read_is_not_seen_on_executors(held: Builds) -> None:
+    await start(held)
+    denied = held.target.standin.users[held.target.standin.username].denied
+    denied.add("hudson.model.Item.Read")
+    assert await held.client.executing(JOB) == []
+    denied.add("hudson.model.Hudson.Read")
+    with pytest.raises(CredentialsError, match="403"):
+        await held.client.executing(JOB)
 
 
 async def test_the_log_comes_in_pieces_counted_in_raw_bytes(held: Builds, clock: FakeClock) -> None:

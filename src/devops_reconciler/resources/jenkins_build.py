@@ -13,6 +13,7 @@ from ..api.errors import ExternalServiceError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.jenkins_types import Build, QueueItem, Stage
 from ..services.jenkins_xml import differences, merge_parameters, read_pipeline
+from ..services.rounds import FRESH
 from .jenkins_job import definitions
 from .polling import pause
 from .world import ExternalResource, World
@@ -22,6 +23,10 @@ COUNTDOWN = re.compile(r"\s*\(ETA[^)]*\)|\.?\s*Expires in .*")
 """What changes in Jenkins' words with each look: it would be news, and a write, each time."""
 JENKINS_LAG = timedelta(seconds=15)
 """From a trigger's arrival until Jenkins shows it, at the longest: in its queue or among its builds."""
+OLDEST_ANSWER = timedelta(seconds=1)
+"""How old an answer may be that says that a build is still under way: looks within that time share it."""
+MOST_KNOWN = 10_000
+"""So many builds under way are remembered; what is forgotten is searched for."""
 LOG_TAIL = 3
 """Lines of the log that a failure quotes."""
 
@@ -60,24 +65,65 @@ class JenkinsBuild(ExternalResource):
         return {**self.parameters, **ours}
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        seen = await self._look(world, self._may_be_old(world, intent))
+        world.builds.pop(self.key, None)
+        if seen.exists and not seen.ready and seen.failed is None:
+            world.builds[self.key] = seen.facts
+            if len(world.builds) > MOST_KNOWN:
+                del world.builds[next(iter(world.builds))]
+        return seen
+
+    def _may_be_old(self, world: World, intent: Intent | None) -> timedelta:
+        """How old the answer may be that it is still under way: so much later its end is seen."""
+        return FRESH if intent is None else pause(world.clock.now() - intent.at, OLDEST_ANSWER)
+
+    async def _look(self, world: World, max_age: timedelta) -> Observation:
+        return await self._still(world, max_age) or await self._search(world)
+
+    async def _still(self, world: World, max_age: timedelta) -> Observation | None:
+        """What is known from a search, if it is still under way: the answers say so for all builds at once.
+
+        They say nothing else: what is not in them is searched for. So an old one does no harm. A later number is of a
+        later build, so that the first one stays the first, and the others with our UID run beside it, if there are any.
+        """
+        known = world.builds.get(self.key, {})
+        if "number" in known:
+            builds = self._ours(await world.jenkins.executing(self._path, max_age))
+            if any(build.number == known["number"] for build in builds):
+                return await self._of_builds(world, builds)
+        elif "queue" in known:
+            queued = await self._queued(world, max_age)
+            if queued is not None and queued.id == known["queue"]:
+                return self._waiting(world, queued)
+        return None
+
+    async def _search(self, world: World) -> Observation:
         # The queue first: what leaves it meanwhile shows among the builds then, and never in neither.
         queued = await self._queued(world)
-        builds = [b for b in await world.jenkins.builds(self._path) if b.parameters.get(UID_PARAMETER) == self.uid]
+        builds = self._ours(await world.jenkins.builds(self._path))
         if builds:
-            first, *others = sorted(builds, key=lambda build: build.number)
-            surplus = tuple(str(build.number) for build in others if build.building)
-            return replace(await self._of_build(world, first), surplus=surplus)
-        if queued is None:
-            return ABSENT
+            return await self._of_builds(world, builds)
+        return ABSENT if queued is None else self._waiting(world, queued)
+
+    def _ours(self, builds: Sequence[Build]) -> list[Build]:
+        return [build for build in builds if build.parameters.get(UID_PARAMETER) == self.uid]
+
+    async def _queued(self, world: World, max_age: timedelta = FRESH) -> QueueItem | None:
+        for item in await world.jenkins.queued(self._path, max_age):
+            if item.parameters.get(UID_PARAMETER) == self.uid and not item.cancelled:
+                return item
+        return None
+
+    @staticmethod
+    def _waiting(world: World, queued: QueueItem) -> Observation:
         message = f"in the queue of Jenkins: {COUNTDOWN.sub('', queued.why or '') or 'about to start'}"
         after = pause(world.clock.now() - queued.since, world.settings.build_poll_interval)
         return Observation(exists=True, ready=False, message=message, after=after, facts={"queue": queued.id})
 
-    async def _queued(self, world: World) -> QueueItem | None:
-        for item in await world.jenkins.queued(self._path):
-            if item.parameters.get(UID_PARAMETER) == self.uid and not item.cancelled:
-                return item
-        return None
+    async def _of_builds(self, world: World, builds: Sequence[Build]) -> Observation:
+        first, *others = sorted(builds, key=lambda build: build.number)
+        surplus = tuple(str(build.number) for build in others if build.building)
+        return replace(await self._of_build(world, first), surplus=surplus)
 
     async def _of_build(self, world: World, build: Build) -> Observation:
         seen = Observation(
@@ -150,6 +196,9 @@ class JenkinsBuild(ExternalResource):
 
 class JenkinsBuildStop(JenkinsBuild):
     """The same build, looked at for its removal: what counts is whether it still runs. History stays with the job."""
+
+    def _may_be_old(self, world: World, intent: Intent | None) -> timedelta:
+        return FRESH  # whether it has stopped is asked right after it was told to
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         seen = await super().observe(world, me, intent)

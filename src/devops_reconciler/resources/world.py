@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from ..api.conditions import Reason
 from ..api.errors import ConflictError
@@ -60,6 +62,8 @@ class World:
     """Who has come for a host whose DNS record does not show yet, by the mark."""
     push_logins: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     """By UID of the resource: the version of the login that was last tried, and why the registry refused it."""
+    builds: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The facts of builds under way, by key, as the last look found them: what is known needs no search."""
     breakers: Breakers = field(default_factory=Breakers)
     """Of the clients above, for those who show them."""
 

@@ -90,7 +90,7 @@ class Http:
         self.service = service
         self.base = base.rstrip("/")
         self._transport = transport
-        self._clock = clock
+        self.clock = clock
         self._headers = dict(headers or {})
         self.timeout = timeout
         self._budget = budget
@@ -184,7 +184,7 @@ class Http:
             note_sending(span, request.method)
             response = await self._sent(operation, request, recording)
             if response.status == 429 and self._budget is not None:
-                self._budget.slow_down(budget_key, retry_after(response, self._clock))
+                self._budget.slow_down(budget_key, retry_after(response, self.clock))
             expected = response.status < 300 or response.status == 404 or response.status in accept
             note_status(span, response.status, expected=expected and response.status < 500)
         if expected:
@@ -192,7 +192,7 @@ class Http:
         raise self.error(operation, request, response)
 
     async def _sent(self, operation: str, request: Request, recording: Recording) -> Response:
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         try:
             response = await self._transport.send(request)
         except BaseException as error:
@@ -250,7 +250,7 @@ class Http:
 
     def _observe(self, operation: str, code: str, started: float) -> None:
         if self._observer is not None:
-            self._observer(self.service, operation, code, self._clock.monotonic() - started)
+            self._observer(self.service, operation, code, self.clock.monotonic() - started)
 
     def _lost(self, operation: str, request: Request, error: Exception) -> ExternalServiceError:
         where = where_of(request)
@@ -271,12 +271,12 @@ class Http:
         status, code = response.status, details.get("code")
         code = code if isinstance(code, (str, int)) else None
         if status == 429:
-            after = retry_after(response, self._clock)
+            after = retry_after(response, self.clock)
             return ExternalServiceError(
                 text, service=self.service, after=after, reason=Reason.RATE_LIMITED, maybe_applied=False
             )
         if status in (408, 425) or status >= 500 or status < 400:
-            after = retry_after(response, self._clock)
+            after = retry_after(response, self.clock)
             return ExternalServiceError(text, service=self.service, after=after)
         if status == 401:
             return CredentialsError(text, status=status, code=code, details=details)

@@ -14,6 +14,7 @@ import base64
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -31,6 +32,7 @@ from .jenkins_types import (
     QueueItem,
     Stage,
     UsernamePassword,
+    executables_of,
     list_of,
     mapping_of,
     path_of,
@@ -42,6 +44,7 @@ from .jenkins_types import (
     text_of,
 )
 from .jenkins_xml import credential_xml, read_credential
+from .rounds import FRESH, Rounds
 
 __all__ = [
     "FOLDER_CLASS",
@@ -66,8 +69,12 @@ ACTIONS = "actions[parameters[name,value]]"
 ITEM_TREE = "name,description,url"
 BUILD_TREE = f"number,url,queueId,building,result,timestamp,duration,estimatedDuration,{ACTIONS}"
 QUEUE_TREE = f"id,why,inQueueSince,cancelled,executable[number],task[name,url],{ACTIONS}"
+EXECUTABLE = f"currentExecutable[{BUILD_TREE}]"
+EXECUTOR_TREE = f"executors[{EXECUTABLE}],oneOffExecutors[{EXECUTABLE}]"
 
 T = TypeVar("T")
+ByPath = Mapping[ItemPath, list[Mapping[str, Any]]]
+"""JSON by the job that it is of. What is of other jobs than ours is never read closer, so its shape harms nobody."""
 
 
 class Jenkins:
@@ -77,6 +84,7 @@ class Jenkins:
         self._http = http
         self._username = username
         self._token = token
+        self._rounds: Rounds[ByPath] = Rounds(http.clock)
 
     # Items
 
@@ -164,20 +172,23 @@ class Jenkins:
         found = QUEUE_ITEM.search(response.headers.get("location", ""))
         return int(found[1]) if found and response.status in (201, 303) else None
 
-    async def queued(self, path: ItemPath) -> list[QueueItem]:
-        """What waits for the job at `path`, in the order of the queue. Items that left it are not listed."""
+    async def queued(self, path: ItemPath, max_age: timedelta = FRESH) -> list[QueueItem]:
+        """What waits for the job at `path`, in the order of the queue. Items that left it are not listed.
+
+        All who ask at one time share one answer of the whole queue, which was asked for after all of them asked, or at
+        most `max_age` before.
+        """
+        found = await self._rounds.get("queue", self._queue, max_age)
+        return self._understood("list queue", lambda: [read_queue_item(each) for each in found.get(path, [])])
+
+    async def _queue(self) -> ByPath:
         response = await self._get("list queue", f"/queue/api/json?tree=items[{QUEUE_TREE}]")
         self._present("list queue", response, "the queue")
 
-        def read(value: Mapping[str, Any]) -> list[QueueItem]:
-            return [read_queue_item(each) for each in list_of(value, "items") if self._is_task(each, path)]
+        def task(item: Mapping[str, Any]) -> ItemPath:
+            return path_of(text_of(mapping_of(item.get("task") or {}, "task"), "url"))
 
-        return self._read("list queue", response, read)
-
-    @staticmethod
-    def _is_task(item: Mapping[str, Any], path: ItemPath) -> bool:
-        task = mapping_of(item.get("task") or {}, "task")
-        return path_of(text_of(task, "url")) == path
+        return self._read("list queue", response, lambda value: grouped(list_of(value, "items"), task))
 
     async def queue_item(self, id: int) -> QueueItem | None:
         """One queue item, also for 5 minutes after it left the queue; then None."""
@@ -189,6 +200,27 @@ class Jenkins:
         await self._post("cancel queue item", f"/queue/cancelItem?id={id}", accept=(302,))
 
     # Builds
+
+    async def executing(self, path: ItemPath, max_age: timedelta = FRESH) -> list[Build]:
+        """The builds of the job at `path` that executors work on. A build that is not among them may still run.
+
+        All who ask at one time share one answer for all jobs, which was asked for after all of them asked, or at most
+        `max_age` before. It comes from memory: asked for the builds of all jobs, Jenkins would read the records of
+        each from its disk, foreign ones too. Source: jenkinsci/jenkins, `Computer.getExecutors` and
+        `getOneOffExecutors`, where a pipeline runs; `Executor.getCurrentExecutableForApi` is null for an idle one and
+        for what our account may not read.
+        """
+        found = await self._rounds.get("executors", self._executors, max_age)
+        return self._understood("list executors", lambda: [read_build(each) for each in found.get(path, [])])
+
+    async def _executors(self) -> ByPath:
+        response = await self._get("list executors", f"/computer/api/json?tree=computer[{EXECUTOR_TREE}]")
+        self._present("list executors", response, "the list of nodes")
+
+        def job(build: Mapping[str, Any]) -> ItemPath:
+            return path_of(text_of(build, "url").rstrip("/").rpartition("/")[0])
+
+        return self._read("list executors", response, lambda value: grouped(executables_of(value), job))
 
     async def builds(self, path: ItemPath) -> list[Build]:
         """The newest 100 builds, newest first; none for an absent job."""
@@ -319,19 +351,30 @@ class Jenkins:
             )
 
     def _read(self, operation: str, response: Response, read: Callable[[Mapping[str, Any]], T]) -> T:
+        kind = response.headers.get("content-type", "no content type")
+        return self._understood(operation, lambda: read(mapping_of(response.json(), "the answer")), f" ({kind})")
+
+    def _understood(self, operation: str, read: Callable[[], T], hint: str = "") -> T:
         try:
-            return read(mapping_of(response.json(), "the answer"))
+            return read()
         except KeyError as error:
             raise self._http.malformed(operation, f"{error} is missing") from error
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
-            kind = response.headers.get("content-type", "no content type")
-            raise self._http.malformed(operation, f"{error} ({kind})") from error
+            raise self._http.malformed(operation, f"{error}{hint}") from error
 
     def _xml(self, operation: str, response: Response) -> bytes:
         """The body, if it is XML and not a page of some proxy."""
         if "html" in response.headers.get("content-type", "") or not response.body.lstrip().startswith(b"<"):
             raise self._http.malformed(operation, "no XML")
         return response.body
+
+
+def grouped(values: list[Mapping[str, Any]], path: Callable[[Mapping[str, Any]], ItemPath]) -> ByPath:
+    """`values` by their path, in their order."""
+    found: dict[ItemPath, list[Mapping[str, Any]]] = {}
+    for each in values:
+        found.setdefault(path(each), []).append(each)
+    return found
 
 
 def segment(name: str) -> str:

@@ -214,6 +214,22 @@ def read_build(value: Mapping[str, Any]) -> Build:
     )
 
 
+def executables_of(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The builds that the executors of all nodes work on.
+
+    Passed over is what is none: the `node` block of a pipeline occupies an executor with a placeholder that has number
+    and URL of its build, but nothing else of it (jenkinsci/workflow-durable-task-step-plugin, `PlaceholderExecutable`).
+    The executors are not read at one moment, so a build might come twice: it is one.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for computer in list_of(value, "computer"):
+        for executor in (*list_of(computer, "executors"), *list_of(computer, "oneOffExecutors")):
+            executable = executor.get("currentExecutable")
+            if isinstance(executable, dict) and "building" in executable:
+                found[text_of(executable, "url")] = executable
+    return list(found.values())
+
+
 def read_stage(value: Mapping[str, Any]) -> Stage:
     started = value.get("startTimeMillis")
     return Stage(

@@ -22,6 +22,7 @@ from devops_reconciler.services.jenkins_types import (
     UsernamePassword,
 )
 from devops_reconciler.services.jenkins_xml import read_description, read_pipeline
+from devops_reconciler.services.rounds import FRESH
 
 from .line import Line, Service, call
 
@@ -173,7 +174,7 @@ class FakeJenkins(Service):
         return item.id
 
     @call
-    async def queued(self, path: ItemPath) -> list[QueueItem]:
+    async def queued(self, path: ItemPath, max_age: timedelta = FRESH) -> list[QueueItem]:
         self._tick()
         return [queued.item for queued in self.queue if queued.path == path]
 
@@ -181,6 +182,11 @@ class FakeJenkins(Service):
     async def cancel_queued(self, id: int) -> None:
         self.cancelled.append(id)
         self.queue = [queued for queued in self.queue if queued.item.id != id]
+
+    @call
+    async def executing(self, path: ItemPath, max_age: timedelta = FRESH) -> list[Build]:
+        self._tick()
+        return [build for build in self.history.get(path, []) if build.building]
 
     @call
     async def builds(self, path: ItemPath) -> list[Build]:

@@ -31,8 +31,32 @@ PROJECT_TRACE, DEPLOY_TRACE = "a" * 32, "b" * 32
 SENDER = "00f067aa0ba902b7"
 RECORD = "DeploymentRecord"
 OURS = ("DevOpsProject", "RegistrySettings", "JenkinsSettings", "ArgoSettings", "IngressResource", RECORD)
-READING = ("get", "list", "item", "config", "credential", "queued", "builds", "log", "stages", "application", "shows")
-READING += ("project", "repositor", "zone", "records", "resolve", "read_file", "digest", "tag", "resource_tree", "gone")
+READING = (
+    "get",
+    "list",
+    "item",
+    "config",
+    "credential",
+    "queued",
+    "executing",
+    "builds",
+    "log",
+    "stages",
+    "application",
+)
+READING += (
+    "shows",
+    "project",
+    "repositor",
+    "zone",
+    "records",
+    "resolve",
+    "read_file",
+    "digest",
+    "tag",
+    "resource_tree",
+    "gone",
+)
 
 
 class Wire:

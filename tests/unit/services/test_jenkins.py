@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -60,12 +61,23 @@ CALLS: dict[str, Callable[[Jenkins], Awaitable[object]]] = {
     "item": lambda client: client.item(JOB),
     "queued": lambda client: client.queued(JOB),
     "queue_item": lambda client: client.queue_item(1),
+    "executing": lambda client: client.executing(JOB),
     "builds": lambda client: client.builds(JOB),
     "build": lambda client: client.build(JOB, 1),
     "stages": lambda client: client.stages(JOB, 1),
 }
 ODD: list[object] = [None, [], "text", 7, True, {}, {"items": 1, "builds": {}, "stages": "x"}]
-ODD += [{"items": ["x"], "builds": [None], "stages": [3], "_class": 4, "number": "1", "id": "1"}]
+ODD += [
+    {
+        "items": ["x"],
+        "computer": [{"executors": 3}],
+        "builds": [None],
+        "stages": [3],
+        "_class": 4,
+        "number": "1",
+        "id": "1",
+    }
+]
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -100,6 +112,44 @@ async def test_a_field_of_a_build_with_another_type_is_an_error_of_the_service(k
 async def test_actions_of_another_shape_are_an_error_of_the_service(actions: object) -> None:
     with pytest.raises(ExternalServiceError, match="not usable"):
         await answering({**BUILD, "actions": actions}).build(JOB, 7)
+
+
+PLACEHOLDER = {
+    "_class": "org.jenkinsci.plugins.workflow.support.steps."
+    "ExecutorStepExecution$PlaceholderTask$PlaceholderExecutable",
+    **{name: BUILD[name] for name in ("number", "url", "timestamp", "estimatedDuration")},
+}
+
+
+def nodes(*executables: object) -> dict[str, object]:
+    """The built-in node with an idle executor, and the executables on one-off executors."""
+    working = [{"currentExecutable": each} for each in executables]
+    return {"computer": [{"executors": [{}, {"currentExecutable": None}], "oneOffExecutors": working}]}
+
+
+async def test_of_what_executors_work_on_only_builds_of_the_job_are_read() -> None:
+    foreign = {"number": "x", "url": "https://ci.example.com/job/other/7/", "building": 3, "actions": "odd"}
+    branch = {**BUILD, "url": "https://ci.example.com/job/shop/job/web/job/main/7/"}
+    other = {**BUILD, "number": 8, "url": "https://ci.example.com/job/shop/job/web/8/"}
+    client = answering(nodes(PLACEHOLDER, None, {}, foreign, branch, BUILD, other, BUILD))
+    assert [build.number for build in await client.executing(JOB)] == [7, 8]
+    assert await client.executing(("shop", "other")) == []
+
+
+async def test_a_build_of_the_job_that_makes_no_sense_is_an_error_of_the_service() -> None:
+    with pytest.raises(ExternalServiceError, match=r"list executors: .*not usable"):
+        await answering(nodes({**BUILD, "number": None})).executing(JOB)
+
+
+async def test_all_who_ask_at_one_time_share_one_answer_of_queue_and_executors() -> None:
+    transport = One(Response(200, {}, json.dumps({**nodes(BUILD), "items": []}).encode()))
+    client = jenkins(transport)
+    jobs = [("shop", f"web-{index}") for index in range(20)]
+    await asyncio.gather(*(client.executing(job) for job in jobs), *(client.queued(job) for job in jobs))
+    assert sorted(request.url.partition("?")[0] for request in transport.asked) == [
+        "https://ci.example.com/computer/api/json",
+        "https://ci.example.com/queue/api/json",
+    ]
 
 
 async def test_a_build_is_read_with_its_times_in_milliseconds() -> None:
