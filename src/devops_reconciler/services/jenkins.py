@@ -208,14 +208,18 @@ class Jenkins:
         `max_age` before. It comes from memory: asked for the builds of all jobs, Jenkins would read the records of
         each from its disk, foreign ones too. Source: jenkinsci/jenkins, `Computer.getExecutors` and
         `getOneOffExecutors`, where a pipeline runs; `Executor.getCurrentExecutableForApi` is null for an idle one and
-        for what our account may not read.
+        for what our account may not read. Where it may not see the executors at all, nothing is among them.
         """
         found = await self._rounds.get("executors", self._executors, max_age)
         return self._understood("list executors", lambda: [read_build(each) for each in found.get(path, [])])
 
     async def _executors(self) -> ByPath:
-        response = await self._get("list executors", f"/computer/api/json?tree=computer[{EXECUTOR_TREE}]")
-        self._present("list executors", response, "the list of nodes")
+        try:
+            response = await self._get("list executors", f"/computer/api/json?tree=computer[{EXECUTOR_TREE}]")
+        except CredentialsError:
+            return {}
+        if response.status == 404:
+            return {}
 
         def job(build: Mapping[str, Any]) -> ItemPath:
             return path_of(text_of(build, "url").rstrip("/").rpartition("/")[0])

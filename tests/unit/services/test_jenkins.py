@@ -136,6 +136,12 @@ async def test_of_what_executors_work_on_only_builds_of_the_job_are_read() -> No
     assert await client.executing(("shop", "other")) == []
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_where_the_executors_may_not_be_seen_no_build_is_among_them(status: int) -> None:
+    """A build that is not among them is looked for in its job, where a refusal of our account shows."""
+    assert await jenkins(One(Response(status, {}, b""))).executing(JOB) == []
+
+
 async def test_a_build_of_the_job_that_makes_no_sense_is_an_error_of_the_service() -> None:
     with pytest.raises(ExternalServiceError, match=r"list executors: .*not usable"):
         await answering(nodes({**BUILD, "number": None})).executing(JOB)
