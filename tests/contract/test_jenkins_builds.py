@@ -9,7 +9,7 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
-from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
+from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.services.http import AiohttpTransport
 from devops_reconciler.services.jenkins import UsernamePassword
@@ -255,9 +255,8 @@ async def test_what_our_account_may_not_read_is_not_seen_on_executors(held: Buil
     denied = held.target.standin.users[held.target.standin.username].denied
     denied.add("hudson.model.Item.Read")
     assert await held.client.executing(JOB) == []
-    denied.add("hudson.model.Hudson.Read")
-    with pytest.raises(CredentialsError, match="403"):
-        await held.client.executing(JOB)
+    denied.add("hudson.model.Hudson.Read")  # the page itself is refused: 403
+    assert await held.client.executing(JOB) == []
 
 
 async def test_the_log_comes_in_pieces_counted_in_raw_bytes(held: Builds, clock: FakeClock) -> None:
