@@ -24,6 +24,7 @@ from devops_reconciler.services.kubernetes import (
     DEPLOYMENT_RECORD,
     DEVOPS_PROJECT,
     EVENT,
+    JENKINS_SETTINGS,
     LEASE,
     NAMESPACE,
     SECRET,
@@ -37,7 +38,8 @@ from devops_reconciler.services.kubernetes_access import ClusterAccess, find_clu
 from testbed.kubernetes import OPERATOR, ControlPlane
 from testbed.waiting import eventually
 
-SPEC = {"git": {"url": "https://git.example.com/shop.git"}, "ingress": {"host": "shop.example.com"}}
+GIT_ONLY = {"git": {"url": "https://git.example.com/shop.git"}}
+SPEC = {**GIT_ONLY, "ingress": {"host": "shop.example.com"}}
 PATIENCE = timedelta(seconds=30)
 
 
@@ -197,6 +199,27 @@ async def test_a_status_is_saved_only_over_the_version_that_was_read(client: Kub
     replaced = await client.replace_status(DEVOPS_PROJECT, {**saved, "status": {"observedGeneration": 2}})
     assert replaced["status"]["observedGeneration"] == 2
     assert replaced["spec"] == made["spec"]
+
+
+async def test_a_field_of_a_status_is_set_whole_and_none_takes_it_away(client: Kubernetes, namespace: str) -> None:
+    made = await client.create(JENKINS_SETTINGS, namespace, {"metadata": {"name": "shop"}, "spec": GIT_ONLY})
+    file = {"found": True, "argo": {"path": "deploy"}, "jenkins": {"parameters": {"A": "1", "B": "2"}}}
+    applied = [{"key": "shop", "value": {"a": None, "b": [None, {"c": None}]}}]
+    fields = {"projectFile": file, "applied": applied, "url": None}
+    saved = await _saved(client, made, fields)
+    assert saved["status"]["applied"] == [{"key": "shop", "value": {"b": [None, {}]}}]
+    assert "url" not in saved["status"]
+    fewer = {"found": True, "argo": {}, "jenkins": {"parameters": {"A": "1"}}}
+    saved = await _saved(client, saved, {"projectFile": fewer, "url": "https://ci.example.com"})
+    assert saved["status"]["projectFile"] == fewer
+    saved = await _saved(client, saved, {"projectFile": None})
+    assert saved["status"].keys() == {"applied", "observedGeneration", "url"}
+
+
+async def _saved(client: Kubernetes, obj: Object, fields: dict[str, object]) -> Object:
+    version = obj["metadata"]["resourceVersion"]
+    namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+    return await client.patch_status(JENKINS_SETTINGS, namespace, name, fields, resource_version=version)
 
 
 async def test_a_save_that_changes_nothing_leaves_the_version(client: Kubernetes, namespace: str) -> None:

@@ -65,7 +65,7 @@ class Entry(BaseModel):
     shared: bool = False
     """Belongs to the environment: another object may hold it later."""
     policy: dict[str, Any] = Field(default_factory=dict)
-    """How it may be removed, as it was when it was last wanted."""
+    """How it may be removed, as it was when it was last wanted; what it does not say is as by default."""
     note: str = ""
     """What the last removal found: an error, or why something was left."""
 

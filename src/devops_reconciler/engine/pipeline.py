@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Generic
 
-from ..api.base import EffectivePolicy
+from ..api.base import DeletionPolicy, EffectivePolicy, ManagementPolicy
 from ..api.conditions import Reason
 from ..api.deployment_record import StepState
 from ..api.errors import FailedError, fault_of
@@ -228,4 +228,10 @@ def _want(step: Step[World], resource: Resource[World], ledger: Ledger) -> Entry
 
 
 def _policy_value(policy: EffectivePolicy) -> dict[str, Any]:
-    return {"deletion": policy.deletion.value, "management": sorted(item.value for item in policy.management)}
+    """What differs from the defaults, which `policy_of` knows: the API server pays for each value in a status anew."""
+    said: dict[str, Any] = {}
+    if policy.deletion is not DeletionPolicy.DELETE:
+        said["deletion"] = policy.deletion.value
+    if policy.management != frozenset(ManagementPolicy):
+        said["management"] = sorted(item.value for item in policy.management)
+    return said

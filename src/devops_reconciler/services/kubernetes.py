@@ -43,6 +43,7 @@ from .kubernetes_kinds import (
     Ref,
     is_ours,
 )
+from .kubernetes_status import status_patch
 from .kubernetes_watch import watch_events
 
 __all__ = [
@@ -228,15 +229,15 @@ class Kubernetes:
         return self._saved(ref, response)
 
     async def patch_status(
-        self, kind: Kind, namespace: str | None, name: str, status_patch: Mapping[str, Any], *, resource_version: str
+        self, kind: Kind, namespace: str | None, name: str, fields: Mapping[str, Any], *, resource_version: str
     ) -> Object:
-        """Merge into the status, if the object is still at `resource_version`; else ConflictError (409; gone: 404).
+        """Set fields of the status, if the object is still at `resource_version`; else ConflictError (409; gone: 404).
 
-        Only what changed need be sent; None takes a field away.
+        Only what changed need be sent; a field is replaced whole, None takes it away.
         """
         ref = Ref(kind, namespace, name, "status")
-        body = {"metadata": {"resourceVersion": resource_version}, "status": status_patch}
-        response = await self._calls.send("patch", "PATCH", ref, query=self._manager, body=body, content=MERGE_PATCH)
+        body = status_patch(fields, resource_version)
+        response = await self._calls.send("patch", "PATCH", ref, query=self._manager, body=body, content=JSON_PATCH)
         return self._saved(ref, response)
 
     async def delete(

@@ -11,8 +11,8 @@ import pytest
 from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.deployment_record import StepState
 from devops_reconciler.api.policies import DeletionPolicy, ManagementPolicy
-from devops_reconciler.engine.ledger import EntryState
-from devops_reconciler.engine.lifecycle import release
+from devops_reconciler.engine.ledger import Entry, EntryState
+from devops_reconciler.engine.lifecycle import policy_of, release
 from devops_reconciler.engine.outcome import Outcome
 from devops_reconciler.engine.resource import Intent, Observation, Resource
 from devops_reconciler.engine.window import ACT_WITHIN, SAVES
@@ -165,6 +165,29 @@ def test_the_policy_of_now_counts_and_without_one_that_of_then() -> None:
         "left: deletionPolicy: Orphan",
     ]
     assert list(bench.world.items.things) == ["team", "team/job"]
+
+
+def test_a_policy_is_kept_only_where_it_differs_from_the_default() -> None:
+    bench = Bench()
+    orphan = step("job", Job(path="team/job"), policy=policy(deletion=DeletionPolicy.ORPHAN))
+    bench.settle(FOLDER, orphan)
+    assert [entry.get("policy") for entry in bench.applied] == [None, {"deletion": "Orphan"}]
+
+
+@pytest.mark.parametrize("deletion", DeletionPolicy)
+@pytest.mark.parametrize("missing", [None, *ManagementPolicy])
+def test_what_is_kept_of_a_policy_says_all_of_it(deletion: DeletionPolicy, missing: ManagementPolicy | None) -> None:
+    bench, management = Bench(), frozenset(ManagementPolicy) - {missing}
+    bench.world.items.place("team", ME)
+    bench.advance(step("folder", Folder(path="team"), policy=policy(management=management, deletion=deletion)))
+    then = policy_of(bench.entry("folder"))
+    assert (then.management, then.deletion) == (management, deletion)
+
+
+def test_a_policy_that_was_kept_in_full_still_counts() -> None:
+    full = {"deletion": "Delete", "management": ["Create", "Delete", "Observe", "Update"]}
+    then = policy_of(Entry(step="folder", kind="Folder", key="team", policy=full))
+    assert (then.management, then.deletion) == (frozenset(ManagementPolicy), DeletionPolicy.DELETE)
 
 
 def test_what_is_only_looked_at_is_cleaned_without_a_look() -> None:

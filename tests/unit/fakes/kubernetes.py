@@ -164,14 +164,15 @@ class FakeKubernetes(Service):
 
     @call
     async def patch_status(
-        self, kind: Kind, namespace: str | None, name: str, status_patch: Mapping[str, Any], *, resource_version: str
+        self, kind: Kind, namespace: str | None, name: str, fields: Mapping[str, Any], *, resource_version: str
     ) -> Object:
         there = self.objects.get(self._key(kind, namespace, name))
         if there is None:
             raise ConflictError(f"{name} is gone", status=404, code=404)
         self._check_version(there, resource_version)
         self._wrote("status", kind, name)
-        return self.put(kind, namespace, merged(there, {"status": status_patch}))
+        status = merged({**(there.get("status") or {}), **dict.fromkeys(fields)}, fields)
+        return self.put(kind, namespace, {**there, "status": status})
 
     @call
     async def delete(

@@ -100,6 +100,22 @@ async def test_a_changed_project_file_reaches_jenkins_once_and_stays_there() -> 
     assert life.reason("shop", "Ready", "JenkinsSettings") == "True/Succeeded"
 
 
+async def test_what_is_taken_out_of_the_project_file_goes_from_the_status() -> None:
+    life = ready()
+    for commit, body in (
+        ("e", b"{jenkins: {scriptPath: ci/Jenkinsfile}, argo: {path: ops}}"),
+        ("f", b"argo: {path: ops}"),
+    ):
+        life.out.git.commit(GIT_URL, "main", commit * 40, body)
+        for _ in range(6):
+            life.out.clock.advance(timedelta(minutes=6))
+            mark = len(life.out.line.calls)
+            await life.turn("shop", "JenkinsSettings")
+    file = life.status("shop", "JenkinsSettings")["projectFile"]
+    assert (file["jenkins"], file["argo"]) == ({}, {"path": "ops"})
+    assert not life.out.line.since(mark).count("kubernetes.patch_status JenkinsSettings")
+
+
 @pytest.mark.parametrize("where", ["spec", "annotation"])
 async def test_a_paused_project_changes_nothing_and_stays_ready(where: str) -> None:
     life = ready()
