@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from .lines import Lines, Waiter
-from .urgency import Urgency, current_urgency, give_way
+from .urgency import Urgency, current_urgency
 
 ASIDE = 16
 """So many times the number of slots may wait aside: each of them keeps an object in memory."""
@@ -46,11 +46,7 @@ class Slots:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """One of the slots for a part of some work, which may have a slot elsewhere as a whole.
-
-        Who has not just come in gives way first.
-        """
-        await give_way()
+        """One of the slots for a part of some work, which may have a slot elsewhere as a whole."""
         if self._waits_aside and (self._lines or not self._is_free_for(current_urgency())):
             step_aside()
         await self.take()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
 
 from .ambient import ambient
-from .right_of_way import RightOfWay
 
 FAIR_SHARE = 4
 """Each so-manieth turn is for who has waited longest, however urgent others are: nobody waits for ever."""
@@ -33,7 +32,6 @@ NOBODY: Tenant = ("", "")
 
 _urgency: ContextVar[Urgency] = ContextVar("urgency", default=Urgency.CHANGE)
 _tenant: ContextVar[Tenant] = ContextVar("tenant", default=NOBODY)
-_right_of_way = RightOfWay()
 
 
 def current_urgency() -> Urgency:
@@ -53,16 +51,6 @@ def urgency(of: Urgency) -> AbstractContextManager[None]:
 
 @contextmanager
 def work(of: Urgency, tenant: Tenant) -> Iterator[None]:
-    """The work inside, and the tasks that it starts, are as urgent as this, and for this tenant.
-
-    What has just come in has the right of way until the body ends.
-    """
-    first = _right_of_way.taken() if of is Urgency.ARRIVAL else nullcontext()
-    with first, ambient(_urgency, of), ambient(_tenant, tenant):
+    """The work inside, and the tasks that it starts, are as urgent as this, and for this tenant."""
+    with ambient(_urgency, of), ambient(_tenant, tenant):
         yield
-
-
-async def give_way() -> None:
-    """To be awaited before a request: a moment's pause while something is on its way that has just come in."""
-    if _urgency.get() is not Urgency.ARRIVAL:
-        await _right_of_way.give()
