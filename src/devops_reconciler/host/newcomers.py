@@ -12,8 +12,8 @@ from typing import Any
 from .copies import packed, unpacked
 from .queue import Key
 
-MOST = 500
-"""So many are kept while they wait for their first pass, some 2 KB each. The others are read."""
+MOST = 2000
+"""So many are kept while they wait for their first pass, 2 KB each. The others are read."""
 UNSEEN: tuple[dict[str, int], ...] = ({}, {"observedGeneration": -1})
 """A status in which nothing was saved."""
 
