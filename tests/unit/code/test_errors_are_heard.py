@@ -40,6 +40,7 @@ SILENT_ON_PURPOSE: dict[tuple[str, str], str] = {
     ("services/dns.py", "_joined"): "text that is not in quotes is taken as it is",
     ("services/addresses.py", "literal"): "a text that is no address in this notation may be one in another, or a name",
     ("inputs/push_check.py", "check_push"): "that the registry cannot be asked, the steps that need it tell",
+    ("services/jenkins.py", "Jenkins._executors"): "the build is looked for in its job, where a refusal shows",
     ("services/kubernetes_access.py", "AccessToken._read"): "the last token stays in force; the API server tells",
 }
 """(file, function): why nobody has to hear of the error."""
