@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from ..api.conditions import Reason
+from ..api.nulls import without_nulls
 
 World = TypeVar("World")
 """What the verbs need to reach the outside: the clients. The engine only passes it on."""
@@ -150,10 +151,3 @@ class Resource(BaseModel, ABC, Generic[World]):
     def digest(self) -> str:
         """Changes exactly when the value changes."""
         return hashlib.sha256(json.dumps(self.value(), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def without_nulls(value: Any) -> Any:
-    """Without the fields that are null, at any depth: they do not survive in the status, and would differ for ever."""
-    if isinstance(value, Mapping):
-        return {name: without_nulls(item) for name, item in value.items() if item is not None}
-    return [without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..api.nulls import without_nulls
+
 
 def status_patch(fields: Mapping[str, Any], resource_version: str) -> list[dict[str, Any]]:
     """The patch that sets these fields, and takes away those that are None, while the object is at this version.
@@ -20,12 +22,3 @@ def status_patch(fields: Mapping[str, Any], resource_version: str) -> list[dict[
             # What is absent cannot be removed: so it is put there first.
             steps.append({"op": "remove", "path": path})
     return steps
-
-
-def without_nulls(value: Any) -> Any:
-    """`value` as a merge patch would store it: no schema of ours takes a null in a status."""
-    if isinstance(value, Mapping):
-        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
-    if isinstance(value, list | tuple):
-        return [without_nulls(item) for item in value]
-    return value
