@@ -96,6 +96,10 @@ class Lines(Generic[W]):
         self.leave(waiter)
         self._served += 1
 
+    def pass_by(self) -> None:
+        """Somebody has had a turn without waiting: nobody else did."""
+        self._served += 1
+
     def leave(self, waiter: W) -> None:
         """It gives up."""
         self._waiting -= 1

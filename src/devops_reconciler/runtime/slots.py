@@ -58,6 +58,7 @@ class Slots:
     async def take(self) -> None:
         """Wait for a slot."""
         if not self._lines and self._is_free_for(current_urgency()):
+            self._lines.pass_by()
             self._free -= 1
             return
         turn = _Turn()

@@ -164,7 +164,7 @@ async def test_a_change_goes_before_checks_and_each_fourth_turn_is_for_who_has_w
     all_wait.set()
     async with asyncio.timeout(10):
         await asyncio.gather(*tasks)
-    assert "".join(order) == "auvwbxyzc"
+    assert "".join(order) == "auvbwxycz"
 
 
 async def test_what_has_just_come_in_has_a_slot_when_deployments_hold_all_of_theirs() -> None:
