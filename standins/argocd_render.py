@@ -6,6 +6,7 @@ import copy
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -54,13 +55,24 @@ def load(files: Files, file: str) -> list[Json]:
 
 def parse(text: str, file: str) -> list[Json]:
     try:
-        documents = [each for each in yaml.safe_load_all(text) if each is not None]
+        documents = [each for each in _documents(text) if each is not None]
     except yaml.YAMLError as error:
         raise SourceError(f"Failed to unmarshal {file!r}: {' '.join(str(error).split())}") from error
     for each in documents:
         if not isinstance(each, dict) or "kind" not in each or not isinstance(each.get("metadata"), dict):
             raise SourceError(f"Failed to unmarshal {file!r}: Object 'Kind' is missing")
     return documents
+
+
+def _documents(text: str) -> list[Any]:
+    """Those of a stream, to be changed at will."""
+    return copy.deepcopy(list(_parsed(text)))
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> tuple[Any, ...]:
+    """Many applications have one source: parsing it for each was most of what a comparison costs."""
+    return tuple(yaml.safe_load_all(text))
 
 
 def kustomize(files: Files, path: str, overrides: list[str]) -> list[Json]:
@@ -79,7 +91,7 @@ def _kustomize_folder(files: Files, path: str) -> list[Json]:
     if not file:
         raise SourceError(f"unable to find one of {', '.join(KUSTOMIZATIONS)} in directory '{path}'")
     try:
-        settings = yaml.safe_load(files[file])
+        settings = next(iter(_documents(files[file].decode("utf-8", errors="replace"))), None)
     except yaml.YAMLError as error:
         raise SourceError(f"invalid Kustomization: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict) or not settings.get("resources"):

@@ -253,7 +253,7 @@ class GoDaddyStandin(serve.StandIn):
         new = [self._stored({**each, **request.match_info}) for each in body]
         if problems := data_errors(new):
             return invalid(problems)
-        return self._written(zone, [each for each in zone.records if kept(each)], new)
+        return self._written(zone, [each for each in zone.now if kept(each)], new)
 
     def _written(self, zone: Zone, kept: list[Body], new: list[Body]) -> web.Response:
         if self._is_busy(zone):

@@ -30,7 +30,12 @@ class Zone:
     @property
     def records(self) -> list[Body]:
         """All records as they are now, NS included."""
-        return [dict(each) for each in self._states[-1][2]]
+        return [dict(each) for each in self.now]
+
+    @property
+    def now(self) -> tuple[Body, ...]:
+        """The same, not to be changed: all states share them."""
+        return self._states[-1][2]
 
     @property
     def writes(self) -> int:
@@ -39,7 +44,7 @@ class Zone:
 
     def find(self, type: str, name: str) -> list[Body]:
         """The records with this type and relative name, as they are now."""
-        return [each for each in self.records if same(each, type, name)]
+        return [dict(each) for each in self.now if same(each, type, name)]
 
     def values(self, type: str, name: str) -> list[str]:
         """Their data."""
@@ -47,16 +52,16 @@ class Zone:
 
     def add(self, type: str, name: str, data: str, ttl: int = 3600, **fields: Any) -> None:
         """Put a record in from behind, as a person does in GoDaddy's own pages: nothing is checked."""
-        self.write([*self.records, {"type": type, "name": name, "data": data, "ttl": ttl, **fields}])
+        self.write([*self.now, {"type": type, "name": name, "data": data, "ttl": ttl, **fields}])
 
     def remove(self, type: str, name: str) -> None:
         """Take a set of records out from behind."""
-        self.write([each for each in self.records if not same(each, type, name)])
+        self.write([each for each in self.now if not same(each, type, name)])
 
     def write(self, records: Sequence[Body]) -> None:
-        """The next state."""
+        """The next state. The records belong to the zone from then on."""
         serial = self._states[-1][1] + 1
-        self._states.append((self._clock.monotonic(), serial, tuple(dict(each) for each in records)))
+        self._states.append((self._clock.monotonic(), serial, tuple(records)))
         del self._states[:-HISTORY]
 
     def as_of(self, lag: float) -> tuple[Body, ...]:

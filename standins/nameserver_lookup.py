@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import dns.flags
 import dns.message
 import dns.name
@@ -14,6 +16,8 @@ import dns.rrset
 from .godaddy_zone import Body, Zone
 
 NEGATIVE_TTL = 600
+Sets = dict[str, list[Body]]
+"""The records of one name by type."""
 
 
 class Lookup:
@@ -23,14 +27,14 @@ class Lookup:
         self._zone = zone
         self._origin = dns.name.from_text(zone.name)
         self._serial = zone.serial(lag)
-        self._sets: dict[dns.name.Name, dict[dns.rdatatype.RdataType, list[Body]]] = {}
+        self._sets: dict[str, Sets] = {}
         for record in zone.as_of(lag):
-            rdtype = dns.rdatatype.from_text(record["type"])
-            self._sets.setdefault(self._absolute(record["name"]), {}).setdefault(rdtype, []).append(record)
+            self._sets.setdefault(_key_of(record["name"], zone.name), {}).setdefault(record["type"], []).append(record)
 
     def answer(self, response: dns.message.Message, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> None:
         """Fill the sections: an answer, "no such type" (SOA only), "no such name", or a referral."""
         seen: set[dns.name.Name] = set()
+        wanted = dns.rdatatype.to_text(rdtype)
         while name.is_subdomain(self._origin) and name not in seen:
             seen.add(name)
             if self._referral(response, name):
@@ -39,10 +43,10 @@ class Lookup:
             if types is None:
                 response.set_rcode(dns.rcode.NXDOMAIN)
                 break
-            if rdtype in types or (name == self._origin and rdtype == dns.rdatatype.SOA):
-                response.answer.append(self._rrset(name, rdtype, types.get(rdtype, [])))
+            if wanted in types or (name == self._origin and rdtype == dns.rdatatype.SOA):
+                response.answer.append(self._rrset(name, rdtype, types.get(wanted, [])))
                 return
-            alias = types.get(dns.rdatatype.CNAME)
+            alias = types.get("CNAME")
             if alias is None:
                 break
             found = self._rrset(name, dns.rdatatype.CNAME, alias)
@@ -51,22 +55,27 @@ class Lookup:
         if name.is_subdomain(self._origin):
             response.authority.append(self._soa(NEGATIVE_TTL))
 
-    def _types(self, name: dns.name.Name) -> dict[dns.rdatatype.RdataType, list[Body]] | None:
+    def _types(self, name: dns.name.Name) -> Sets | None:
         """The sets at a name: its own, those of a wildcard, {} for a name that only has names below, else None."""
-        if name in self._sets:
-            return self._sets[name]
-        if name == self._origin or any(each.is_subdomain(name) for each in self._sets):
+        own = self._sets.get(_key(name))
+        if own is not None:
+            return own
+        if name == self._origin or self._has_names_below(name):
             return {}
         encloser = name.parent()
-        while encloser != self._origin and not any(each.is_subdomain(encloser) for each in self._sets):
+        while encloser != self._origin and not self._has_names_below(encloser):
             encloser = encloser.parent()
-        return self._sets.get(dns.name.from_text("*", encloser))
+        return self._sets.get(_key(dns.name.from_text("*", encloser)))
+
+    def _has_names_below(self, name: dns.name.Name) -> bool:
+        key = _key(name)
+        return key in self._sets or any(each.endswith(f".{key}") for each in self._sets)
 
     def _referral(self, response: dns.message.Message, name: dns.name.Name) -> bool:
         """A name at or below a delegation inside the zone belongs to somebody else."""
         point = name
         while point != self._origin:
-            records = self._sets.get(point, {}).get(dns.rdatatype.NS)
+            records = self._sets.get(_key(point), {}).get("NS")
             if records:
                 response.flags &= ~dns.flags.AA
                 response.authority.append(self._rrset(point, dns.rdatatype.NS, records))
@@ -88,8 +97,16 @@ class Lookup:
         text = f"{first}. dns.{self._zone.name}. {self._serial} 28800 7200 604800 {NEGATIVE_TTL}"
         return dns.rrset.from_text(self._origin, ttl, "IN", "SOA", text)
 
-    def _absolute(self, name: str) -> dns.name.Name:
-        return self._origin if name == "@" else dns.name.from_text(name, self._origin)
+
+def _key(name: dns.name.Name) -> str:
+    return name.to_text().lower()
+
+
+@lru_cache(maxsize=10_000)
+def _key_of(name: str, zone: str) -> str:
+    """Of a name as the API has it. A zone of many records is looked through at each question."""
+    origin = dns.name.from_text(zone)
+    return _key(origin if name == "@" else dns.name.from_text(name, origin))
 
 
 def _text(record: Body, zone: str) -> str:
