@@ -35,6 +35,7 @@ from ..messages.listener import MessageListener
 from ..messages.sender import HeartbeatSender
 from ..resources.world import World
 from ..runtime.clock import Clock, SystemClock
+from ..runtime.event_loop import UrgentFirstLoop
 from ..runtime.fence import Fence
 from ..runtime.health import HealthChecker, Probe
 from ..runtime.logs import Redactor, configure, get_logger
@@ -81,8 +82,11 @@ def run_operator(settings: Settings, environ: dict[str, str]) -> int:
     try:
         # Modules and classes stay: each full collection would go through them, for a tenth of a second and more.
         gc.freeze()
-        with traced(settings, headers=headers, hide=Redactor(secrets.values), clock=clock, flush=LAST_TRACES):
-            return asyncio.run(_run(settings, secrets, clock))
+        with (
+            traced(settings, headers=headers, hide=Redactor(secrets.values), clock=clock, flush=LAST_TRACES),
+            asyncio.Runner(loop_factory=UrgentFirstLoop) as runner,
+        ):
+            return runner.run(_run(settings, secrets, clock))
     except StoppedEarly:
         _log.info("stopped before the start was over")
         return 0

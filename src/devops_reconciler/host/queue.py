@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from ..runtime.slots import Slots
-from ..runtime.urgency import Tenant, Urgency, work
+from ..runtime.urgency import Tenant, Urgency, context_of
 
 
 class Key(NamedTuple):
@@ -87,13 +87,13 @@ class WorkQueue:
             return
         self._waiting[key] = time.monotonic()
         loop = asyncio.get_running_loop()
-        self._running[key] = loop.create_task(self._pass(key), name=f"pass {key}", context=Context())
+        context = context_of(*self._work_of(key))
+        self._running[key] = loop.create_task(self._pass(key), name=f"pass {key}", context=context)
 
     async def _pass(self, key: Key) -> None:
         after: timedelta | None = None
         try:
-            with work(*self._work_of(key)):
-                after = await self._in_its_turn(key)
+            after = await self._in_its_turn(key)
         finally:
             self._waiting.pop(key, None)
             self._running.pop(key, None)

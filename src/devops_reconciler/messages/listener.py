@@ -13,6 +13,7 @@ from ..runtime.logs import get_logger
 from ..runtime.manager import Backoff
 from ..runtime.metrics import Metrics
 from ..runtime.settings import Settings
+from ..runtime.urgency import Urgency, urgency
 from .canary import answer_to
 from .connection import ASK_TIMEOUT, SERVICE, Connect, ask, close, open_channel
 from .dead_letters import DeadLetters
@@ -74,6 +75,10 @@ class MessageListener:
 
     async def run(self) -> None:
         """Take messages until cancelled. Raises only what nobody foresaw."""
+        with urgency(Urgency.ARRIVAL):
+            await self._listen()
+
+    async def _listen(self) -> None:
         self._down = "connecting"
         failures = 0
         dead_letters = DeadLetters(self._settings, self._connect, self._clock)

@@ -23,6 +23,7 @@ from ..runtime.manager import Backoff
 from ..runtime.metrics import Metrics
 from ..runtime.settings import Settings
 from ..runtime.tracing import NO_ORIGIN, Origin, carried
+from ..runtime.urgency import Urgency, urgency
 from .connection import SERVICE, Connect
 from .outlet import Entry, Outlet, is_sound, sequence_of
 from .publisher import Publisher
@@ -119,6 +120,10 @@ class HeartbeatSender:
 
     async def run(self) -> None:
         """Send until cancelled. Raises only what nobody foresaw."""
+        with urgency(Urgency.ARRIVAL):
+            await self._send()
+
+    async def _send(self) -> None:
         failures = 0
         try:
             while True:

@@ -95,7 +95,14 @@ class OperatorVariables(VariableGroup):
         Doc("Time over which the first look at objects without work is spread; work in flight comes first.", "30s"),
     ] = timedelta(seconds=60)
     max_concurrent_reconciles: Annotated[Count, Doc("Resources that are worked on at the same time.", "32")] = 16
-    kubernetes_connections: Annotated[Count, Doc("Connections to the Kubernetes API for requests.", "24")] = 12
+    kubernetes_connections: Annotated[
+        Count,
+        Doc(
+            "Connections to the Kubernetes API for requests. A few keep its server busy; more make it slower for all. "
+            "Raise it where the way to it is long.",
+            "12",
+        ),
+    ] = 4
     request_timeout: Annotated[Duration, Doc("How long one request to a service may take.", "30s")] = timedelta(
         seconds=10
     )

@@ -28,12 +28,16 @@ class Slots:
     A quarter is kept for deployments, and half of that for what has just come in.
     """
 
-    def __init__(self, count: int, *, aside: bool = True) -> None:
-        """`aside`: who has to wait for a `place` here gives its slot elsewhere to others."""
+    def __init__(self, count: int, *, aside: bool = True, arrivals: int = 0) -> None:
+        """`aside`: who has to wait for a `place` here gives its slot elsewhere to others.
+
+        `arrivals`: so many at least are kept for what has just come in, as long as one is left for others.
+        """
+        kept = min(max(arrivals, count // 8), count - 1)
         self._waits_aside = aside
         self._free = count
-        self._kept = {Urgency.ARRIVAL: 0, Urgency.DEPLOYMENT: count // 8}
-        self._kept_of_others = count // 4
+        self._kept = {Urgency.ARRIVAL: 0, Urgency.DEPLOYMENT: kept}
+        self._kept_of_others = max(kept, count // 4)
         self._lines: Lines[_Turn] = Lines()
         self._aside = 0
         self._most_aside = count * ASIDE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from enum import IntEnum
 
 from .ambient import ambient
@@ -44,6 +44,11 @@ def current_tenant() -> Tenant:
     return _tenant.get()
 
 
+def urgency_in(context: Context) -> Urgency:
+    """How urgent the work is to which this context belongs."""
+    return context.get(_urgency, Urgency.CHANGE)
+
+
 def urgency(of: Urgency) -> AbstractContextManager[None]:
     """The work inside, and the tasks that it starts, are as urgent as this."""
     return ambient(_urgency, of)
@@ -54,3 +59,11 @@ def work(of: Urgency, tenant: Tenant) -> Iterator[None]:
     """The work inside, and the tasks that it starts, are as urgent as this, and for this tenant."""
     with ambient(_urgency, of), ambient(_tenant, tenant):
         yield
+
+
+def context_of(of: Urgency, tenant: Tenant) -> Context:
+    """For a task that is as urgent as this from its first step, for this tenant, and knows nothing of who began it."""
+    context = Context()
+    context.run(_urgency.set, of)
+    context.run(_tenant.set, tenant)
+    return context

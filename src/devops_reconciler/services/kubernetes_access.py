@@ -26,7 +26,8 @@ SERVICE_ACCOUNT_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 IN_CLUSTER_SERVER = "https://kubernetes.default.svc"
 TOKEN_AGE = timedelta(seconds=60)
 """How long a token is taken from memory without a look at its file. Kubelet renews the file well before its end."""
-REQUEST_CONNECTIONS = 12
+REQUEST_CONNECTIONS = 4
+"""As many keep the processors of a small API server busy. Each more makes all others wait there, urgent ones too."""
 WATCH_CONNECTIONS = 12
 
 
@@ -167,7 +168,7 @@ async def open_cluster(
     tls = ssl_context(access)
     requests = AiohttpTransport(connections=access.connections, tls=tls, agent=agent)
     watches = AiohttpTransport(connections=WATCH_CONNECTIONS, tls=tls, agent=agent)
-    places = Slots(access.connections, aside=False)
+    places = Slots(access.connections, aside=False, arrivals=1)  # others could hang, and the Lease has to be renewed
     http = Http(SERVICE, access.server, requests, clock, timeout=timeout, observer=observer, places=places)
     streams = Http(SERVICE, access.server, watches, clock, timeout=timeout, observer=observer)
     try:

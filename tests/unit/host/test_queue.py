@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from devops_reconciler.host.queue import Key, WorkQueue
+from devops_reconciler.runtime.event_loop import UrgentFirstLoop
 from devops_reconciler.runtime.urgency import NOBODY, Tenant, Urgency, current_tenant
 
 LONG = timedelta(hours=1)
@@ -270,6 +271,31 @@ async def test_a_pass_knows_for_whom_it_is() -> None:
         await ended.wait()
     await queue.close(LONG)
     assert seen == [("team-a", "shop")]
+
+
+def test_a_pass_over_what_has_just_come_in_begins_before_hundreds_that_were_woken_earlier() -> None:
+    begun: list[Key] = []
+    all_have, many = asyncio.Event(), 500
+
+    async def run(key: Key) -> None:
+        begun.append(key)
+        if len(begun) > many:
+            all_have.set()
+
+    async def woken() -> None:
+        arrival, change = (Urgency.ARRIVAL, NOBODY), (Urgency.CHANGE, NOBODY)
+        queue = WorkQueue(run, 1000, work_of=lambda key: arrival if key == TWO else change)
+        queue.open()
+        for number in range(many):
+            queue.wake(Key("JenkinsSettings", "team-a", str(number)))
+        queue.wake(TWO)
+        async with asyncio.timeout(DEADLINE):
+            await all_have.wait()
+        await queue.close(LONG)
+
+    with asyncio.Runner(loop_factory=UrgentFirstLoop) as runner:
+        runner.run(woken())
+    assert begun.index(TWO) < 100
 
 
 def test_a_key_reads_like_an_object() -> None:

@@ -117,6 +117,29 @@ async def test_urgent_work_has_slots_of_its_own_and_goes_first() -> None:
     assert order == ["urgent", "calm"]
 
 
+async def test_one_slot_is_there_for_what_has_just_come_in_though_deployments_hold_all_others() -> None:
+    work = Work(4)
+    work.slots = Slots(4, arrivals=1)
+    with urgency(Urgency.DEPLOYMENT):
+        tasks = [asyncio.create_task(work.run()) for _ in range(5)]
+    await settle()
+    assert work.running == 3
+    with urgency(Urgency.ARRIVAL):
+        tasks.append(asyncio.create_task(work.run()))
+    await settle()
+    assert work.running == 4
+    await ended(work, tasks)
+
+
+async def test_the_only_slot_is_for_everybody() -> None:
+    work = Work(1)
+    work.slots = Slots(1, arrivals=1)
+    tasks = [asyncio.create_task(work.run())]
+    await settle()
+    assert work.running == 1
+    await ended(work, tasks)
+
+
 async def test_who_gives_up_waiting_for_a_slot_takes_none_with_it() -> None:
     work = Work(1)
     tasks = [asyncio.create_task(work.run()) for _ in range(3)]
