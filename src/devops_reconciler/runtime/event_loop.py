@@ -30,17 +30,19 @@ class UrgentFirstLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._later: deque[asyncio.Handle] = deque()
-        self._at_a_time = MOST
+        self._at_a_time = FEWEST
 
     def _run_once(self) -> None:
-        if not self._later and len(self._ready) <= self._at_a_time:
-            self._turn()
+        if not self._later and len(self._ready) < 2:
+            self._turn()  # it may wait for a socket
             return
         self._choose()
         began = self.time()
         self._turn()
-        late = self.time() - began > LONGEST
-        self._at_a_time = max(FEWEST, self._at_a_time // 2) if late else min(MOST, self._at_a_time + 1)
+        if self.time() - began > LONGEST:
+            self._at_a_time = max(FEWEST, self._at_a_time // 2)
+        elif self._later:
+            self._at_a_time = min(MOST, self._at_a_time + 1)
 
     def _turn(self) -> None:
         super()._run_once()  # type: ignore[misc]

@@ -163,6 +163,23 @@ def test_turns_become_short_when_steps_are_long_and_as_many_as_can_be_run_when_t
     assert len(loop.turns) < 100 + MOST + 5
 
 
+def test_few_long_steps_make_short_turns_too_after_many_that_were_short(loop: Loop) -> None:
+    light: list[int] = []
+    for number in range(100 * MOST):
+        loop.call_soon(light.append, number)
+    run(loop, lambda: len(light) == 100 * MOST)
+    loop.turns.clear()
+
+    def other() -> None:
+        loop.step()
+        loop.call_soon(other)
+
+    for _ in range(MOST // 2):
+        loop.call_soon(other)
+    run(loop, lambda: len(loop.turns) == 100)
+    assert max(turn / STEP for turn in loop.turns[10:]) < 5
+
+
 def test_what_is_left_when_the_loop_is_stopped_runs_when_it_goes_on(loop: Loop) -> None:
     ran: list[int] = []
     for number in range(1000):
