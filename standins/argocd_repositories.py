@@ -101,9 +101,10 @@ class Repositories:
 
     async def _shown(self, repository: Repository, force_refresh: bool = False) -> Json:
         shown = {key: repository.spec[key] for key in SHOWN if repository.spec.get(key)}
-        now = self._state.clock.monotonic()
-        if repository.connection is None or force_refresh or now - repository.tested >= REMEMBERED.total_seconds():
-            repository.connection, repository.tested = await self._connection(repository.spec), now
+        async with repository.testing:
+            now = self._state.clock.monotonic()
+            if repository.connection is None or force_refresh or now - repository.tested >= REMEMBERED.total_seconds():
+                repository.connection, repository.tested = await self._connection(repository.spec), now
         return {**shown, "connectionState": repository.connection}
 
     async def _connection(self, spec: Json) -> Json:

@@ -42,6 +42,8 @@ class Repository:
     connection: Json | None = None
     tested: float = 0.0
     """When, by the monotonic clock."""
+    testing: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False)
+    """Held while its connection is tried out, so that what many ask for at one time is tried out once."""
 
 
 class State:

@@ -37,7 +37,7 @@ class Storm:
     server_cpu: float
     """Of API server, etcd and controller manager."""
     bench_cpu: float
-    """Of the bench itself, with the stand-ins."""
+    """Of the bench itself, with the stand-ins and the programs that these run."""
     requests: dict[str, int]
     """Of the operator, refused ones too, by verb and resource."""
 
