@@ -19,7 +19,7 @@ others bring a kind to Ready that means nothing, with as many writes. Each opera
 own, and runs alone; the order turns. Writes are the accepted ones of the operator alone, by the audit log, from the
 first creation to its last write. The bare client makes status patches over {CONNECTIONS} connections, and nothing else.
 Milliseconds of a processor are for each object and the whole storm: of the operator, of API server with etcd, and of
-the bench, whose process creates, watches, and has the stand-ins."""
+the bench, whose process creates, watches, and has the stand-ins, with the programs that these run for Git."""
 HEAD = (
     "who",
     "writes per object",
