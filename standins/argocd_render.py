@@ -64,13 +64,13 @@ def parse(text: str, file: str) -> list[Json]:
     return documents
 
 
-def _documents(text: str) -> list[Any]:
+def _documents(text: str | bytes) -> list[Any]:
     """Those of a stream, to be changed at will."""
     return copy.deepcopy(list(_parsed(text)))
 
 
 @lru_cache(maxsize=256)
-def _parsed(text: str) -> tuple[Any, ...]:
+def _parsed(text: str | bytes) -> tuple[Any, ...]:
     """Many applications have one source: parsing it for each was most of what a comparison costs."""
     return tuple(yaml.safe_load_all(text))
 
@@ -91,9 +91,11 @@ def _kustomize_folder(files: Files, path: str) -> list[Json]:
     if not file:
         raise SourceError(f"unable to find one of {', '.join(KUSTOMIZATIONS)} in directory '{path}'")
     try:
-        settings = next(iter(_documents(files[file].decode("utf-8", errors="replace"))), None)
+        settings, *more = _documents(files[file]) or [None]
     except yaml.YAMLError as error:
         raise SourceError(f"invalid Kustomization: {' '.join(str(error).split())}") from error
+    if more:
+        raise SourceError("invalid Kustomization: expected a single document in the stream")
     if not isinstance(settings, dict) or not settings.get("resources"):
         raise SourceError("kustomization.yaml is empty")
     manifests: list[Json] = []

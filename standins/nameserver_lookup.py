@@ -60,14 +60,15 @@ class Lookup:
         own = self._sets.get(_key(name))
         if own is not None:
             return own
-        if name == self._origin or self._has_names_below(name):
+        if name == self._origin or self._exists(name):
             return {}
         encloser = name.parent()
-        while encloser != self._origin and not self._has_names_below(encloser):
+        while encloser != self._origin and not self._exists(encloser):
             encloser = encloser.parent()
         return self._sets.get(_key(dns.name.from_text("*", encloser)))
 
-    def _has_names_below(self, name: dns.name.Name) -> bool:
+    def _exists(self, name: dns.name.Name) -> bool:
+        """Whether there are records at the name, or at one below it."""
         key = _key(name)
         return key in self._sets or any(each.endswith(f".{key}") for each in self._sets)
 
