@@ -20,9 +20,9 @@ FEWEST, MOST = 1, 64
 class UrgentFirstLoop(asyncio.SelectorEventLoop):
     """Steps of what has just come in (`Urgency.ARRIVAL`) run before all others, of which a few run at a time.
 
-    The others keep their order, and some of them run in each turn, however much is urgent. It stands on two private
-    names of asyncio's own loop: `_ready`, the steps that are due, and `_run_once`, which looks at sockets and timers
-    and then runs them.
+    The others keep their order, and some of them run in each turn, however much is urgent. It stands on three private
+    names of asyncio: of the loop `_ready`, the steps that are due, and `_run_once`, which looks at sockets and timers
+    and then runs them; of a step its `_context`.
     """
 
     _ready: deque[asyncio.Handle]
