@@ -63,6 +63,8 @@ class _Work:
     delivery: AbstractIncomingMessage
     message: InboundMessage | None
     began: float
+    place: tuple[str, str] | None = None
+    """Namespace and project, where it is a message."""
     doom: tuple[Reason, str] | None = None
     """Why it goes to the dead-letter queue, once that is decided."""
     outcome: Outcome | None = None
@@ -86,7 +88,7 @@ class Lane:
 
 
 class Deliveries:
-    """Works on what `take` gives it. `changed` is set whenever `held` or `broken` became different."""
+    """Works on what `take` gives it. `changed` is set whenever `held`, `waiting` or `broken` became different."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
@@ -97,6 +99,8 @@ class Deliveries:
         """When a delivery was last acknowledged; at first, the beginning."""
         self._open: set[_Work] = set()
         self._held: dict[_Work, str] = {}
+        self._waiting: dict[tuple[str, str], str] = {}
+        """Why the first message of a project waits, while it does."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._last: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -106,6 +110,17 @@ class Deliveries:
     def held(self) -> int:
         """How many deliveries wait for a service that is away."""
         return len(self._held)
+
+    def waiting(self, consumer: str | None = None) -> int:
+        """How many deliveries wait for their project, or behind one that does: of this consumer tag, or of all."""
+        return sum(
+            work.place in self._waiting and consumer in (None, work.delivery.consumer_tag) for work in self._open
+        )
+
+    @property
+    def why_waiting(self) -> str:
+        """The error of one of them."""
+        return next(iter(self._waiting.values()), "")
 
     def oldest(self) -> float:
         """The age in seconds of the oldest message that is not acknowledged yet, since it was sent; 0 for none."""
@@ -132,14 +147,16 @@ class Deliveries:
             work.message = read(delivery.body)
         except Refused as error:
             work.doom = reason_and_text(error)
-        key = self._lane.inbox.place(work.message) if work.message is not None else None
-        before = self._last.get(key) if key is not None else None
+        place = work.place = self._lane.inbox.place(work.message) if work.message is not None else None
+        before = self._last.get(place) if place is not None else None
         self._open.add(work)
         task = self._begin(self._settle(work, before))
         task.add_done_callback(lambda _: self._open.discard(work))
-        if key is not None:
-            self._last[key] = task
-            task.add_done_callback(lambda done: self._forget(key, done))
+        if place is not None:
+            self._last[place] = task
+            task.add_done_callback(lambda done: self._forget(place, done))
+            if place in self._waiting:
+                self.changed.set()
 
     def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name="delivery")
@@ -158,9 +175,11 @@ class Deliveries:
         if await self._acknowledged(canary):
             self._lane.metrics.messages.labels(CANARY, outcome).inc()
 
-    def _forget(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
-        if self._last.get(key) is task:
-            del self._last[key]
+    def _forget(self, place: tuple[str, str], task: asyncio.Task[None]) -> None:
+        if self._last.get(place) is task:
+            del self._last[place]
+        if self._waiting.pop(place, None) is not None:
+            self.changed.set()
 
     async def stop(self, within: timedelta) -> None:
         """Let writes that run come to their end; what waits goes back to the broker with the connection."""
@@ -242,6 +261,8 @@ class Deliveries:
         if said is Verdict.DEAD_LETTER or (said is Verdict.WAIT and self._is_exhausted(work, unforeseen)):
             work.doom = reason_and_text(error)
             return timedelta(0)
+        if said is Verdict.WAIT:
+            self._wait(work, error)
         asked = getattr(error, "after", None)
         return asked if isinstance(asked, timedelta) else self._lane.backoff.delay(work.failures)
 
@@ -255,6 +276,13 @@ class Deliveries:
         if not self._held:
             _log.warning("Consuming stops until a message can be written", event_id=_event_id(work), error=str(error))
         self._held[work] = str(error)
+        self.changed.set()
+
+    def _wait(self, work: _Work, error: BaseException) -> None:
+        if work.place is None or work.place in self._waiting:
+            return
+        why = self._waiting[work.place] = reason_and_text(error)[1]
+        _log.info("A message waits, and those of its project behind it", event_id=_event_id(work), error=why)
         self.changed.set()
 
     async def _pause(self, delay: timedelta) -> None:

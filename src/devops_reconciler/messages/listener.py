@@ -25,6 +25,8 @@ STOP_WITHIN = timedelta(seconds=3)
 """How long a write that runs may take to end, when we stop or the connection is lost."""
 CANCEL_WITHIN = timedelta(seconds=1)
 """How long the broker may take at the end to confirm that it sends no more."""
+WINDOWS = 10
+"""So many times `RABBITMQ_PREFETCH` is the limit of messages that may wait for their projects: they are in memory."""
 RECONNECT = Backoff(first=timedelta(milliseconds=500), longest=timedelta(seconds=5))
 """Waits between attempts to connect: short, since messages wait on the other side."""
 
@@ -137,7 +139,13 @@ class _Consumer:
 
     @property
     def takes(self) -> bool:
-        return self.ready and self._tag is not None and not self._deliveries.held
+        return self.ready and self._tag is not None and not self._paused
+
+    @property
+    def _paused(self) -> bool:
+        """Whether nothing is taken, on purpose."""
+        full = self._deliveries.waiting() >= WINDOWS * self._settings.rabbitmq_prefetch
+        return full or self._deliveries.held > 0
 
     @property
     def settled_at(self) -> float:
@@ -152,7 +160,9 @@ class _Consumer:
         held = self._deliveries.held
         if held:
             return f"connected; {held} message{'s' if held > 1 else ''} held: {self._deliveries.why_held}"
-        return f"takes messages from {self._settings.rabbitmq_queue}"
+        taken = "takes no more messages" if self._paused else f"takes messages from {self._settings.rabbitmq_queue}"
+        waiting = self._deliveries.waiting()
+        return f"{taken}; waiting: {waiting}, as {self._deliveries.why_waiting}" if waiting else taken
 
     async def run(self, connect: Connect) -> None:
         """Consume until the connection is of no more use: raises ReconcilerError. Cancelled: ends in order."""
@@ -187,13 +197,24 @@ class _Consumer:
         while True:
             self._deliveries.changed.clear()
             self._raise_if_lost()
-            if self._deliveries.held and self._tag is not None:
+            if self._paused:
                 await self._cancel(queue)
-            elif not self._deliveries.held and self._tag is None:
-                self._tag = await ask("consume", queue.consume(self._take))
+            elif self._tag is None:
+                await self._begin(queue)
                 _log.info("Messages are taken", queue=self._settings.rabbitmq_queue)
                 self.was_ready = True
+            elif self._is_crowded(self._tag):
+                # What waits stays unacknowledged, and counts for the consumer that took it: the next one is free.
+                await self._cancel(queue)
+                await self._begin(queue)
             await self._deliveries.changed.wait()
+
+    async def _begin(self, queue: AbstractQueue) -> None:
+        self._tag = await ask("consume", queue.consume(self._take))
+
+    def _is_crowded(self, tag: str) -> bool:
+        """Whether half of what a consumer may take ahead waits: all of it would stop the messages of all projects."""
+        return 2 * self._deliveries.waiting(tag) >= self._settings.rabbitmq_prefetch
 
     def _raise_if_lost(self) -> None:
         if self._deliveries.broken is not None:

@@ -37,12 +37,14 @@ class FakeDelivery:
         type: str | None = None,
         reply_to: str | None = None,
         headers: dict[str, Any] | None = None,
+        consumer_tag: str = "c-1",
     ) -> None:
         self.body = body
         self.headers = headers or {}
         self.routing_key = "devops.reconcile"
         self.message_id = "m-1"
         self.type = type
+        self.consumer_tag = consumer_tag
         self.reply_to = reply_to
         self.acks = 0
         self._ack_error = ack_error

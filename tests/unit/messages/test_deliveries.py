@@ -217,6 +217,29 @@ async def test_a_project_that_is_being_deleted_delays_nobody_else(bench: Bench) 
     assert bench.grave.buried == []
 
 
+async def test_what_waits_is_counted_for_its_consumer_with_what_came_behind_it(bench: Bench) -> None:
+    bench.inbox.errors["i-1"] = Waiting("being deleted", after=2 * SECOND)
+    bench.inbox.gates["e-9"] = asyncio.Event()
+    bench.take(reconcile("deploy", "e-9", project="other"))
+    bench.take(reconcile("deploy", "e-8", project="other"))
+    bench.take(initialize())
+    await until(lambda: bench.deliveries.waiting() == 1)
+    assert bench.deliveries.changed.is_set()
+    bench.deliveries.changed.clear()
+    behind = bench.take(reconcile("deploy"), consumer_tag="c-2")
+    assert bench.deliveries.changed.is_set()
+    counts = [bench.deliveries.waiting(tag) for tag in ("c-1", "c-2", None)]
+    assert (counts, bench.deliveries.why_waiting) == ([1, 1, 2], "being deleted")
+    bench.deliveries.changed.clear()
+    del bench.inbox.errors["i-1"]
+    await until(lambda: bench.clock.sleepers == 1)
+    bench.clock.advance(2 * SECOND)
+    await until(lambda: behind.acks == 1)
+    await turns()
+    assert (bench.deliveries.waiting(), bench.deliveries.why_waiting) == (0, "")
+    assert bench.deliveries.changed.is_set()
+
+
 async def test_a_wait_has_its_end_in_the_dead_letter_queue(bench: Bench) -> None:
     bench.inbox.errors["i-1"] = Waiting("being deleted", after=200 * SECOND, reason=Reason.DELETION_BLOCKED)
     delivery = bench.take(initialize())
