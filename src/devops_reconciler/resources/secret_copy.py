@@ -64,19 +64,26 @@ class SecretCopy(ExternalResource):
     async def _use(self, world: World) -> None:
         """Add it to the default ServiceAccount, which Kubernetes makes a moment after the namespace."""
         account = await world.kubernetes.get(SERVICE_ACCOUNT, self.namespace, "default")
-        names = _names(account or {})
-        if account is not None and self.name not in names:
-            patch: dict[str, Any] = {
-                "metadata": {"resourceVersion": account["metadata"]["resourceVersion"]},
-                "imagePullSecrets": [{"name": name} for name in (*names, self.name)],
-            }
-            try:
-                await world.kubernetes.merge_patch(SERVICE_ACCOUNT, self.namespace, "default", patch)
-            except ConflictError as error:
-                text = f"ServiceAccount {self.namespace}/default changed meanwhile; {self.name} is added again"
-                raise Waiting(text, after=SHORTEST) from error
+        if account is not None and self.name not in _names(account):
+            await self._set_names(world, account, (*_names(account), self.name))
+
+    async def _set_names(self, world: World, account: dict[str, Any], names: tuple[str, ...]) -> None:
+        patch: dict[str, Any] = {
+            "metadata": {"resourceVersion": account["metadata"]["resourceVersion"]},
+            "imagePullSecrets": [{"name": name} for name in names],
+        }
+        try:
+            await world.kubernetes.merge_patch(SERVICE_ACCOUNT, self.namespace, "default", patch)
+        except ConflictError as error:
+            text = f"ServiceAccount {self.namespace}/default changed meanwhile; {self.name} is looked for in it again"
+            raise Waiting(text, after=SHORTEST) from error
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
+        # A name that is left behind is a warning at each Pod that is started there.
+        if self.pull:
+            account = await world.kubernetes.get(SERVICE_ACCOUNT, self.namespace, "default")
+            if account is not None and self.name in _names(account):
+                await self._set_names(world, account, tuple(name for name in _names(account) if name != self.name))
         await world.kubernetes.delete(SECRET, self.namespace, self.name, uid=seen.external_id)
 
 

@@ -171,6 +171,27 @@ async def test_a_pull_secret_is_copied_and_added_to_the_default_service_account_
     assert account["secrets"] == [{"name": "token"}]
 
 
+async def test_a_pull_secret_that_is_removed_is_taken_out_of_the_service_account_and_others_stay() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    hand.out.kubernetes.change(SERVICE_ACCOUNT, "shop", "default", {"imagePullSecrets": [{"name": "theirs"}]})
+    assert (await hand.bring(COPY)).ready
+    await hand.remove()
+    account = hand.out.kubernetes.see(SERVICE_ACCOUNT, "shop", "default")
+    assert account is not None
+    assert account["imagePullSecrets"] == [{"name": "theirs"}]
+    assert hand.out.kubernetes.see(SECRET, "shop", "pull") is None
+
+
+async def test_a_pull_secret_that_a_service_account_does_not_name_any_more_is_removed_all_the_same() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    assert (await hand.bring(COPY)).ready
+    hand.out.kubernetes.change(SERVICE_ACCOUNT, "shop", "default", {"imagePullSecrets": []})
+    await hand.remove()
+    assert hand.out.kubernetes.see(SECRET, "shop", "pull") is None
+
+
 async def test_a_tls_secret_is_not_for_pulling() -> None:
     hand = Hand()
     hand.out.namespace("shop")
