@@ -165,12 +165,17 @@ class Pipeline(Generic[World]):
         return result
 
     def _overdue(self, step: Step[World], entry: Entry | None, result: StepResult) -> StepResult:
-        """A wait has a deadline and a named cause. What was done has had its end (`reached`), and its time anew."""
+        """A wait has a deadline and a named cause. What was done has had its end (`reached`), and its time anew.
+
+        What has come to its good end has not failed, however late we saw it: after a pause, or with no operator there.
+        """
         waiting = result.state in (StepState.RUNNING, StepState.WAITING)
         if waiting and entry is not None:
             entry.finished_at = None
         spent = age(entry.started_at, self._clock.now()) if entry is not None else None
         if not waiting or step.deadline is None or spent is None or spent < step.deadline:
+            return result
+        if result.seen is not None and result.seen.proving:
             return result
         text = f"not done after {step.deadline.total_seconds():g} s: {result.message or 'no cause is known'}"
         error = FailedError(text, reason=step.overdue, fault=fault_of(result.error) or Fault.USER)

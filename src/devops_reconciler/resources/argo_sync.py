@@ -102,7 +102,8 @@ class ArgoHealth(ExternalResource):
         facts = {"since": since.isoformat()}
         if left > timedelta(0):
             message = "healthy; watched whether it stays so"
-            return Observation(exists=True, ready=False, message=message, after=max(after, left), facts=facts)
+            after = max(after, left)
+            return Observation(exists=True, ready=False, proving=True, message=message, after=after, facts=facts)
         return Observation(exists=True, facts=facts)
 
     async def _without_our_image(self, world: World, view: ApplicationView, after: timedelta) -> Observation:
