@@ -154,6 +154,8 @@ class DeploymentRecordStatus(ResourceStatus):
     """Expected seconds until the end."""
     started_at: Timestamp | None = None
     """When the deployment began."""
+    stopping_since: Timestamp | None = None
+    """When it began to be stopped, because it was cancelled or superseded."""
     finished_at: Timestamp | None = None
     """When it reached its result."""
     expires_at: Timestamp | None = None

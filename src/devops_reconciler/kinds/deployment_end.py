@@ -21,7 +21,7 @@ from ..deployment import SECRET_STEP
 from ..engine.conditions import CONFLICT, DRIFTED, READY, STALLED, VENDOR_DEGRADED, say, summarise
 from ..engine.ledger import EntryState
 from ..engine.lifecycle import release
-from ..engine.outcome import Outcome
+from ..engine.outcome import Outcome, failed_step
 from ..inputs.subject import Subject, parse_spec
 from ..resources.argo_sync import INFO
 from ..resources.believing import not_credible
@@ -61,18 +61,29 @@ class DeploymentEnd(Telling):
     # The terminal states
 
     async def stop(self, reason: Reason, text: str) -> Verdict:
-        """End before the time: what runs for us is stopped first."""
+        """End before the time: what runs for us is stopped first, if that is done within CLEANUP_TIMEOUT.
+
+        Others wait for their turn, a rollback among them: a service that is away must not hold them up for ever. What
+        could not be stopped stays in the ledger, for the removal to try again.
+        """
+        since = self.status.stopping_since or self.now
         outcome = await self.lifecycle().clean(
             self.ledger, self.save, {"build": STOPPING}, only=lambda entry: entry.step == "build"
         )
-        waits = outcome.blocking
-        if waits is not None:
-            self.conditions.progressing(f"being stopped: {say(waits)}", Reason.PROGRESSING, retrying=False)
-            await self.save()
-            after = self.next_look(outcome)
-            return Verdict(after=after, results=outcome.results, transitions=self.conditions.transitions)
-        await self._stop_operation()
-        return await self.end(reason, text)
+        try:
+            await self._stop_operation()
+        except Exception as error:  # noqa: BLE001 - becomes a condition, and the text of the end
+            outcome.results.append(failed_step("sync", error))
+        waits, limit = outcome.blocking, self.world.settings.cleanup_timeout
+        if waits is None:
+            return await self.end(reason, text)
+        if self.now - since >= limit:
+            return await self.end(reason, f"{text}; not stopped within {limit.total_seconds():g} s: {say(waits)}")
+        self.fields["stoppingSince"] = since
+        self.conditions.progressing(f"being stopped: {say(waits)}", waits.reason, retrying=waits.error is not None)
+        await self.save()
+        after = min(self.next_look(outcome), self.world.settings.retry_external_delay, since + limit - self.now)
+        return Verdict(after=after, results=outcome.results, transitions=self.conditions.transitions)
 
     async def _stop_operation(self) -> None:
         """Stop our own sync, if it still runs."""

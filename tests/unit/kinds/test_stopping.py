@@ -1,0 +1,120 @@
+"""A record that is to stop, while what runs for it cannot be stopped, ends all the same: others get their turn."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD
+from tests.unit.world import TEAM
+
+from .life import Life
+
+SECOND = timedelta(seconds=1)
+JENKINS_IS_AWAY = ExternalServiceError("jenkins: 503", service="jenkins")
+ALWAYS = 10**6
+
+
+async def at_build(life: Life, name: str) -> None:
+    life.out.jenkins.build_time = timedelta(minutes=10)
+    life.record(name)
+    for _ in range(4):
+        verdict = await life.turn(name)
+        life.out.clock.advance(verdict.after or SECOND)
+    assert life.status(name)["step"] == "build"
+
+
+async def at_sync(life: Life, name: str) -> None:
+    life.out.argocd.sync_time = timedelta(minutes=10)
+    life.record(name)
+    while not life.out.argocd.syncs:
+        verdict = await life.turn(name)
+        life.out.clock.advance(verdict.after or SECOND)
+
+
+def ready() -> Life:
+    life = Life()
+    life.project()
+    life.set_up()
+    return life
+
+
+def cancel(life: Life, name: str) -> None:
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, name, {"spec": {"cancel": True}})
+
+
+def message(life: Life, name: str, type: str) -> str:
+    found = life.condition(name, type)
+    assert found is not None
+    return str(found["message"])
+
+
+async def test_a_cancelled_record_ends_though_jenkins_is_away_and_says_what_could_not_be_stopped() -> None:
+    life = ready()
+    await at_build(life, "one")
+    life.out.line.fail("jenkins.*", JENKINS_IS_AWAY, times=ALWAYS)
+    cancel(life, "one")
+    began = life.out.clock.now()
+    await life.turn("one")
+    assert message(life, "one", "Ready") == "being stopped: build: jenkins: 503"
+    assert life.reason("one", "Reconciling") == "True/ProgressingWithRetry"
+    await life.live("one")
+    limit = life.out.world.settings.cleanup_timeout
+    assert limit - SECOND < life.out.clock.now() - began < limit + 2 * SECOND  # what is saved has whole seconds
+    text = "cancelled on request; not stopped within 300 s: build: jenkins: 503"
+    assert (life.reason("one"), message(life, "one", "Finished")) == ("True/Cancelled", text)
+    assert [told["result"] for told in life.told("one") if told["terminal"]] == ["Cancelled"]
+
+
+async def test_what_could_not_be_stopped_is_stopped_when_the_record_goes() -> None:
+    life = ready()
+    await at_build(life, "one")
+    life.out.line.fail("jenkins.*", JENKINS_IS_AWAY, times=ALWAYS)
+    cancel(life, "one")
+    await life.live("one")
+    assert life.out.jenkins.running() != []
+    life.out.line.faults.clear()
+    await life.delete("one")
+    assert life.out.jenkins.running() == []
+
+
+async def test_a_jenkins_that_returns_in_time_is_asked_to_stop_the_build() -> None:
+    life = ready()
+    await at_build(life, "one")
+    life.out.line.fail("jenkins.*", JENKINS_IS_AWAY, times=3)
+    cancel(life, "one")
+    await life.live("one")
+    assert life.out.jenkins.running() == []
+    assert message(life, "one", "Finished") == "cancelled on request"
+
+
+async def test_a_rollback_overtakes_a_build_that_cannot_be_stopped() -> None:
+    life = ready()
+    for name in ("good", "better"):
+        life.record(name)
+        await life.live(name)
+        life.out.clock.advance(5 * SECOND)
+    await at_build(life, "bad")
+    life.out.line.fail("jenkins.*", JENKINS_IS_AWAY, times=ALWAYS)
+    life.out.clock.advance(5 * SECOND)
+    life.record("back", rollbackTo="lastHealthy", concurrencyPolicy="Replace")
+    await life.live("bad")
+    await life.live("back")
+    assert (life.reason("bad"), life.reason("back")) == ("True/Superseded", "True/Succeeded")
+
+
+@pytest.mark.parametrize(
+    "error", [CredentialsError("argocd: 401", status=401), ExternalServiceError("argocd: 503", service="argocd")]
+)
+async def test_a_sync_that_cannot_be_stopped_is_a_condition_and_then_an_end(error: Exception) -> None:
+    life = ready()
+    await at_sync(life, "one")
+    life.out.line.fail("argocd.*", error, times=ALWAYS)
+    cancel(life, "one")
+    verdict = await life.turn("one")
+    assert verdict.after == life.out.world.settings.retry_external_delay
+    assert message(life, "one", "Ready") == f"being stopped: sync: {error}"
+    await life.live("one")
+    assert message(life, "one", "Finished") == f"cancelled on request; not stopped within 300 s: sync: {error}"
