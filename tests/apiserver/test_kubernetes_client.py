@@ -440,3 +440,8 @@ async def test_a_quota_has_its_own_reason(client: Kubernetes, namespace: str) ->
     assert error is not None
     assert "exceeded quota" in error.message
     assert error.reason == Reason.QUOTA_EXCEEDED
+
+
+async def test_it_tells_the_kinds_of_a_group_and_none_of_one_that_is_not_there(client: Kubernetes) -> None:
+    assert "devopsprojects" in await client.served("freeleaps.com", "v1alpha1")
+    assert await client.served("nobody.example.com", "v1") == frozenset()

@@ -1,4 +1,4 @@
-"""The start of the operator while the API server is down: it waits, says so, and begins as soon as it can."""
+"""The API server is down when the operator starts, or ill for long: it waits, says so, and goes on when it can."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from testbed.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 DEADLINE = timedelta(seconds=90)
+PEERINGS = "/kopfpeerings/"
+TRIES = 12
+"""Refused signs of life, after which Kopf by itself has given up, and ended the process."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -64,3 +67,27 @@ async def test_it_ends_in_order_while_it_still_waits(starting: Operator) -> None
     await says_what_it_waits_for(starting)
 
     assert await starting.stop() == 0
+
+
+async def test_it_goes_on_after_the_api_server_was_ill_for_long(
+    stage: Stage, proxy: ApiProxy, starting: Operator
+) -> None:
+    proxy.controls.down = False
+    await starting.wait_ready(DEADLINE)
+    before = starting.pid
+    ill = proxy.controls.fault("*", "", 503, times=None)
+    since = len(proxy.controls.seen("PATCH", PEERINGS))
+
+    async def refused() -> bool:
+        return len(proxy.controls.seen("PATCH", PEERINGS)) - since >= TRIES
+
+    await eventually(refused, "Kopf was refused more often than it would bear by itself", DEADLINE)
+    proxy.controls.faults.remove(ill)
+    await starting.wait_ready(DEADLINE)
+    namespace = starting.environment["RECONCILER_NAMESPACES"]
+    await stage.kube.make("deploymentrecords", "one", {"projectRef": {"name": "missing"}}, namespace)
+    await stage.kube.wait_condition(
+        "deploymentrecords", namespace, "one", "Ready", "Unknown", reason="DependencyNotReady", deadline=DEADLINE
+    )
+    assert starting.alive
+    assert starting.pid == before

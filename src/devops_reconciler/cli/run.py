@@ -25,7 +25,7 @@ from ..host.duties import Duties
 from ..host.lease import Lease, LeasePlace
 from ..host.lease_record import Candidate
 from ..host.loop import Loop
-from ..host.operator import KopfHost, ensure_peering, ttl_monitor
+from ..host.operator import KopfHost, await_kinds, ensure_peering, ttl_monitor
 from ..host.world import Replica, identify, open_world
 from ..messages.canary import Canary
 from ..messages.check import RabbitmqCheck
@@ -124,6 +124,7 @@ async def _with_cluster(settings: Settings, secrets: Secrets, clock: SystemClock
             open_cluster(access, clock, observer=observer, timeout=timeout, agent=replica.agent)
         )
         cluster = await start.reach(partial(identify, kubernetes, settings))
+        await start.reach(partial(await_kinds, kubernetes))
         await start.reach(partial(ensure_peering, kubernetes, settings))
         start.done()
         world = await stack.enter_async_context(open_world(settings, secrets, clock, outlook.metrics, cluster, replica))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from datetime import timedelta
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,20 @@ REQUEST_TIMEOUT = timedelta(seconds=30)
 """Of one request of Kopf, once it goes out."""
 LONGEST_TURN = 600.0
 """Seconds after which a request of Kopf fails that had no turn to go out; it is tried again."""
+
+
+class Patience:
+    """Seconds between the tries of one request of Kopf's, without an end, and from the first for each request.
+
+    With an end, Kopf gives up: a watch or a sign of life then ends the process, after half a minute without the API
+    server, and the change of an object is never handled (`kopf._cogs.clients.api.request`).
+    """
+
+    FIRST = (0.2, 0.5, 1.0, 2.0, 3.0)
+    LONGEST = 5.0
+
+    def __iter__(self) -> Iterator[float]:
+        return chain(self.FIRST, repeat(self.LONGEST))
 
 
 def registry_of(loop: Loop, access: ClusterAccess) -> kopf.OperatorRegistry:
@@ -102,7 +118,7 @@ def operator_settings(settings: Settings, priority: int) -> kopf.OperatorSetting
     found.networking.connect_timeout = 10
     found.networking.request_timeout = LONGEST_TURN
     found.networking.enforce_retry_after = True
-    found.networking.error_backoffs = (0.2, 0.5, 1, 2, 3, 5, 5, 5)
+    found.networking.error_backoffs = Patience()
     found.queueing.exit_timeout = EXIT_TIMEOUT
     found.queueing.idle_timeout = IDLE_TIMEOUT
     found.process.ultimate_exiting_timeout = settings.reconciler_shutdown_timeout.total_seconds() + 4

@@ -5,21 +5,41 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from datetime import timedelta
 
 import kopf
 from kopf import OperatorSettings
 
-from ..api.errors import ConflictError, ReconcilerError
+from ..api.conditions import Reason
+from ..api.definitions import GROUP, VERSION
+from ..api.errors import ConflictError, ExternalServiceError, ReconcilerError
+from ..kinds import KINDS
 from ..resources.world import World
 from ..runtime.logs import get_logger
 from ..runtime.settings import Settings
 from ..services.kubernetes import PEERING, Kubernetes, already_exists
 from ..services.kubernetes_access import ClusterAccess
+from ..services.kubernetes_errors import INSTALL_CRDS, SERVICE
 from .bindings import operator_settings, registry_of
 from .lease_record import Candidate, micro_time
 from .loop import Loop
 
+GOODBYE = timedelta(seconds=2)
+"""For Kopf to tell its peers that it goes, which it would try for ever where the API server is away."""
+
 _log = get_logger(__name__)
+
+
+async def await_kinds(kubernetes: Kubernetes) -> None:
+    """Raise ExternalServiceError while the API server does not know all our kinds.
+
+    Kopf looks once which there are, and would stay deaf for those that come later.
+    """
+    missing = {what.kind.plural for what in KINDS.values()} - await kubernetes.served(GROUP, VERSION)
+    if missing:
+        names = ", ".join(sorted(missing))
+        text = f"Kubernetes: the API server does not know {names} in {GROUP}/{VERSION}; {INSTALL_CRDS}"
+        raise ExternalServiceError(text, service=SERVICE, reason=Reason.DEPENDENCY_NOT_READY)
 
 
 async def ensure_peering(kubernetes: Kubernetes, settings: Settings) -> None:
@@ -111,7 +131,11 @@ async def _until_first(tasks: Collection[asyncio.Task[None]], stop: asyncio.Even
             stop.set()
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        _, late = await asyncio.wait(tasks, timeout=GOODBYE.total_seconds())
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error

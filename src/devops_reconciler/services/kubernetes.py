@@ -307,6 +307,11 @@ class Kubernetes:
             raise self._calls.http.malformed("get version", "it has no gitVersion")
         return version
 
+    async def served(self, group: str, version: str) -> frozenset[str]:
+        """The plural names of the kinds that the API server knows in `group/version`; none where it has no such."""
+        found = await self._calls.read("get kinds", f"/apis/{group}/{version}")
+        return frozenset(str(each.get("name")) for each in found.get("resources") or () if isinstance(each, dict))
+
     async def can_i(self, verb: str, kind: Kind, namespace: str | None, *, subresource: str = "") -> bool:
         """Whether we may, by SelfSubjectAccessReview. Nothing is stored."""
         attributes = {

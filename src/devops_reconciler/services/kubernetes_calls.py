@@ -55,8 +55,9 @@ class Calls:
         return response
 
     async def read(self, operation: str, path: str) -> Object:
-        """A page of the server that is no object of a kind, for example /version."""
-        return self.parsed(await self._authorized(operation, "GET", path, None, JSON), operation)
+        """A page of the server that is no object of a kind, for example /version; {} where there is no such page."""
+        response = await self._authorized(operation, "GET", path, None, JSON)
+        return {} if response.status == 404 else self.parsed(response, operation)
 
     async def _authorized(self, operation: str, method: str, path: str, body: bytes | None, content: str) -> Response:
         async def once() -> Response:

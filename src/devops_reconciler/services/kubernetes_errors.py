@@ -27,6 +27,7 @@ SERVICE = "kubernetes"
 TEXT_LIMIT = 4000
 """Longest message of the API server that is kept, in characters."""
 TERMINATING_RETRY = timedelta(seconds=5)
+INSTALL_CRDS = "install the CRDs (devops-reconciler crds | kubectl apply -f -)"
 
 
 def refusal(error: Refused, what: str) -> ReconcilerError:
@@ -56,7 +57,7 @@ def unknown_kind(response: Response, kind: Kind) -> ExternalServiceError | None:
     named = details.get("details")
     if details.get("kind") == "Status" and isinstance(named, dict) and named.get("name"):
         return None
-    hint = "install the CRDs (devops-reconciler crds | kubectl apply -f -)" if "." in kind.group else "check the server"
+    hint = INSTALL_CRDS if "." in kind.group else "check the server"
     return ExternalServiceError(
         f"Kubernetes: the API server does not know {kind.plural} in {kind.api_version}; {hint}",
         service=SERVICE,

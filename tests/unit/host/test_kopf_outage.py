@@ -1,0 +1,71 @@
+"""Kopf, while the API server is away: it tries for as long as that takes, and ends when it is told to all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sized
+from datetime import timedelta
+from itertools import islice
+
+import pytest
+
+from devops_reconciler.api.conditions import Reason
+from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.host import operator
+from devops_reconciler.host.bindings import operator_settings
+from devops_reconciler.host.operator import await_kinds
+from devops_reconciler.kinds import KINDS
+from devops_reconciler.services.kubernetes import Kubernetes
+from tests.unit.world import settings
+
+PLURALS = frozenset(what.kind.plural for what in KINDS.values())
+
+
+async def test_a_request_of_kopf_is_tried_without_an_end_and_each_from_short_pauses_on() -> None:
+    backoffs = operator_settings(settings(), 1).networking.error_backoffs
+    assert not isinstance(backoffs, float)
+    assert not isinstance(backoffs, Sized), "Kopf would say how many tries there are"
+    for _ in range(2):
+        pauses = list(islice(backoffs, 10_000))
+        assert (len(pauses), pauses[0], pauses[-1]) == (10_000, 0.2, 5.0)
+
+
+async def test_a_good_bye_that_nobody_takes_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator, "GOODBYE", timedelta(0))
+    never, told = asyncio.Event(), asyncio.Event()
+
+    async def keepalive() -> None:
+        """As Kopf's: at its end it says good-bye, whatever that takes."""
+        try:
+            await never.wait()
+        finally:
+            told.set()
+            await asyncio.shield(never.wait())
+
+    async def ends() -> None:
+        return
+
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(keepalive()), asyncio.create_task(ends())]
+    async with asyncio.timeout(30):
+        await operator._until_first(tasks, stop)
+    assert told.is_set()
+    assert stop.is_set()
+
+
+class Served(Kubernetes):
+    """An API server that knows these kinds."""
+
+    def __init__(self, plurals: frozenset[str]) -> None:
+        self.plurals = plurals
+
+    async def served(self, group: str, version: str) -> frozenset[str]:
+        assert (group, version) == ("freeleaps.com", "v1alpha1")
+        return self.plurals
+
+
+async def test_kopf_begins_only_when_all_our_kinds_are_there() -> None:
+    with pytest.raises(ExternalServiceError, match=r"does not know jenkinssettings in .* install the CRDs") as missing:
+        await await_kinds(Served(PLURALS - {"jenkinssettings"}))
+    assert missing.value.reason is Reason.DEPENDENCY_NOT_READY
+    await await_kinds(Served(PLURALS | {"others"}))
