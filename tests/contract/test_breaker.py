@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,6 +32,7 @@ from standins.godaddy import GoDaddyStandin
 from standins.jenkins import JenkinsStandin
 from testbed.git_server import Credentials, GitServer
 from testbed.sample import SampleProject
+from testbed.waiting import eventually
 
 from .registry_pushing import Pusher
 
@@ -298,6 +299,61 @@ async def test_a_watch_that_is_silent_or_cut_does_not_count(services: Services) 
     for _ in range(6):
         assert [event async for event in client.watch_applications(idle=timedelta(milliseconds=50))] == []
     assert services.breakers.of("argocd").failures == 0
+
+
+async def test_a_gateway_that_gives_up_waiting_for_a_watch_to_begin_says_nothing_of_the_service(
+    services: Services,
+) -> None:
+    client, standin = await services.argocd_client()
+    standin.controls.fault("GET", "/api/v1/applications", 503, times=2)
+    for _ in range(2):
+        with pytest.raises(ExternalServiceError):
+            await client.application("shop", "shop")
+    standin.controls.fault("GET", "/api/v1/stream", 504, times=None)
+    for _ in range(6):
+        assert [event async for event in client.watch_applications()] == []
+    breaker = services.breakers.of("argocd")
+    assert (breaker.state, breaker.failures) == (State.CLOSED, 2)  # neither a failure more, nor forgiven
+
+
+async def test_a_watch_that_is_silent_is_not_what_tries_the_service(services: Services) -> None:
+    client, standin = await services.argocd_client()
+    standin.controls.down = True
+    for _ in range(5):
+        with pytest.raises(ExternalServiceError):
+            await anext(client.watch_applications())
+    assert services.breakers.of("argocd").state is State.OPEN
+    standin.controls.down = False
+    services.clock.advance(MINUTE)
+
+    async def watch() -> None:
+        async with aclosing(client.watch_applications(idle=timedelta(minutes=10))) as events:
+            await anext(events, None)
+
+    async def open_there() -> bool:
+        return bool(standin.state.watches)
+
+    watching = asyncio.create_task(watch())
+    await eventually(open_there, "the watch is open")
+    assert await client.application("shop", "shop") is None
+    assert services.breakers.of("argocd").state is State.CLOSED
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_watch_leaves_a_service_alone_that_still_is_ill(services: Services) -> None:
+    client, standin = await services.argocd_client()
+    standin.controls.fault("*", "", 503, times=None)
+    for _ in range(5):
+        with pytest.raises(ExternalServiceError):
+            await anext(client.watch_applications())
+    services.clock.advance(MINUTE)
+    heard = len(standin.controls.calls)
+    for _ in range(3):
+        with pytest.raises(ExternalServiceError):
+            await anext(client.watch_applications())
+    assert [call.path for call in standin.controls.calls[heard:]] == ["/api/version"]
+    assert services.breakers.of("argocd").state is State.OPEN
 
 
 # Git

@@ -59,7 +59,8 @@ class Fenced(Waiting):
 class ExternalServiceError(ReconcilerError):
     """An external service is ill, slow or busy.
 
-    `service` is its breaker's name. `after` is what the service asked us to wait, or None for the default.
+    `service` is its breaker's name. `status` is the HTTP status, None where no answer came.
+    `after` is what the service asked us to wait, or None for the default.
     `maybe_applied` says whether the request may have had its effect all the same (time-out, reset after sending, 5xx).
     """
 
@@ -73,10 +74,12 @@ class ExternalServiceError(ReconcilerError):
         service: str,
         after: timedelta | None = None,
         reason: Reason | None = None,
+        status: int | None = None,
         maybe_applied: bool = True,
     ) -> None:
         super().__init__(message, reason=reason)
         self.service = service
+        self.status = status
         self.after = after
         self.maybe_applied = maybe_applied
 

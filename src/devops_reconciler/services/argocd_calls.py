@@ -38,6 +38,9 @@ NOT_FOUND = 5
 UNREADABLE = ("authentication required", "repository not found", "authorization failed", "could not read Username")
 """How Argo CD words that a repository cannot be read with what it has."""
 
+GATEWAY_TIMEOUT = 504
+"""What a proxy says when nothing came from Argo CD for a while (argo-cd#5576): of a stream no more than silence."""
+
 BUSY_AFTER = timedelta(seconds=2)
 SYNC_WINDOW_AFTER = timedelta(seconds=60)
 PROJECT_AFTER = timedelta(seconds=5)
@@ -92,9 +95,14 @@ class Calls:
         return answer
 
     async def lines(self, operation: str, path: str, *, idle: timedelta) -> AsyncGenerator[bytes, None]:
-        """The lines of a stream, until it ends, is cut, or is silent for `idle`. Raises only if it does not open."""
+        """The lines of a stream, until it ends, is cut, or is silent for `idle`. Raises only if it does not open.
+
+        A service in doubt is tried with a short request first: a silent stream would keep all others waiting.
+        """
         for attempt in (1, 2):
             token = await self._auth.token(self.http)
+            if self.http.in_doubt:
+                await self.get("get version", "/api/version")
             opened = False
             try:
                 async with self.http.lines(operation, path, idle=idle, headers=_bearer(token)) as lines:
@@ -110,10 +118,10 @@ class Calls:
             except ExternalServiceError as error:
                 # Silence, and proxies that cut a long answer, are the life of a stream and no illness of the service.
                 # Not even the status comes before the first line: silence may look as if it had not been opened.
-                if not opened and not isinstance(error.__cause__, aiohttp.SocketTimeoutError):
+                if not opened and not _is_silence(error):
                     raise
                 if not opened:
-                    self.http.acquit()
+                    self.http.overlook()
                 return
 
     async def _send(
@@ -150,6 +158,12 @@ class Calls:
         if not isinstance(answer, dict):
             raise self.http.malformed(operation, "not an object")
         return answer
+
+
+def _is_silence(error: ExternalServiceError) -> bool:
+    """Whether a stream did not open because nothing was to be told, as far as one can see: by our time limit, or by
+    that of a proxy on the way."""
+    return error.status == GATEWAY_TIMEOUT or isinstance(error.__cause__, aiohttp.SocketTimeoutError)
 
 
 def _bearer(token: str) -> Mapping[str, str]:

@@ -150,6 +150,13 @@ class CircuitBreaker:
             found = _Call(self._period, None, error.message, self._clock.monotonic(), self._clock.now())
             self._judge(found)
 
+    def overlook(self) -> None:
+        """What the caller has just got says nothing about the service: it neither counts nor ends the count."""
+        answered = self._answered
+        if answered is not None and answered.task is asyncio.current_task():
+            self._answered = None
+            self._release(answered)
+
     def check(self) -> None:
         """Raise what `call` would raise now. For what is done before a call and would be in vain."""
         self._settle()

@@ -32,7 +32,7 @@ from ..runtime.clock import Clock
 from ..runtime.fence import Fence
 from ..runtime.slots import Slots
 from .audited import Audit, Recording
-from .breaker import CircuitBreaker
+from .breaker import CircuitBreaker, State
 from .budget import RequestBudget
 from .traced import READS, note_sending, note_status, request_span
 from .transport import BODY_LIMIT, AiohttpTransport, Request, Response, Transport
@@ -212,6 +212,8 @@ class Http:
         """A GET whose answer comes line by line. `idle` bounds the silence between two reads. 404 raises here.
 
         The breaker judges how it opens. How it ends says little: proxies cut long answers, and silence may be right.
+        One that may not even open before its first line is not for a service that is `in_doubt`: as long as it hangs
+        it would be the only request there.
         """
         request = self._build("GET", path, headers, None, None, idle)
         try:
@@ -273,11 +275,11 @@ class Http:
         if status == 429:
             after = retry_after(response, self.clock)
             return ExternalServiceError(
-                text, service=self.service, after=after, reason=Reason.RATE_LIMITED, maybe_applied=False
+                text, service=self.service, after=after, reason=Reason.RATE_LIMITED, status=status, maybe_applied=False
             )
         if status in (408, 425) or status >= 500 or status < 400:
             after = retry_after(response, self.clock)
-            return ExternalServiceError(text, service=self.service, after=after)
+            return ExternalServiceError(text, service=self.service, after=after, status=status)
         if status == 401:
             return CredentialsError(text, status=status, code=code, details=details)
         if status == 403:
@@ -308,6 +310,16 @@ class Http:
         """
         if self._breaker is not None:
             self._breaker.reconsider(None)
+
+    def overlook(self) -> None:
+        """The failure that was just raised tells nothing of the service, neither well nor ill. As with `malformed`."""
+        if self._breaker is not None:
+            self._breaker.overlook()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the breaker refuses the next request, or tries the service with it."""
+        return self._breaker is not None and self._breaker.state is not State.CLOSED
 
 
 def where_of(request: Request) -> str:

@@ -17,7 +17,7 @@ from devops_reconciler.services.breaker import Change, CircuitBreaker
 
 TIMEOUT = 60
 CLOSED, OPEN, HALF_OPEN = "CLOSED", "OPEN", "HALF_OPEN"
-ENDS = ("works", "ill", "refused", "busy", "bug", "cancelled", "unusable", "excused")
+ENDS = ("works", "ill", "refused", "busy", "bug", "cancelled", "unusable", "excused", "overlooked")
 
 
 @dataclass
@@ -104,6 +104,8 @@ class Comparison(RuleBasedStateMachine):
         except ExternalServiceError as error:
             if error.message == "excused":
                 self.breaker.reconsider(None)
+            if error.message == "overlooked":
+                self.breaker.overlook()
             raise
         if said == "unusable":
             self.breaker.reconsider(ExternalServiceError("unusable", service="jenkins"))
@@ -113,7 +115,7 @@ class Comparison(RuleBasedStateMachine):
     def end(self, data: st.DataObject, how: str) -> None:
         call = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         self.loop.run_until_complete(self._end(call, how))
-        if how not in ("bug", "cancelled") and call.since == self.history:
+        if how not in ("bug", "cancelled", "overlooked") and call.since == self.history:
             self._expect_verdict(ill=how in ("ill", "unusable"))
 
     async def _end(self, call: Running, how: str) -> None:
@@ -167,6 +169,7 @@ def _error(how: str) -> Exception:
     return {
         "ill": ExternalServiceError("503", service="jenkins"),
         "excused": ExternalServiceError("excused", service="jenkins"),
+        "overlooked": ExternalServiceError("overlooked", service="jenkins"),
         "busy": ExternalServiceError("429", service="jenkins", reason=Reason.RATE_LIMITED),
         "refused": ValidationError("400", status=400),
         "bug": KeyError("ours"),
