@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from ..runtime.clock import Clock
+from ..runtime.slots import step_aside
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ class SharedReads(Generic[T]):
     """One read per key at a time; who asks meanwhile, or within `lifetime` after its arrival, gets the same result.
 
     Failures are told to all who wait and are not kept. A read that nobody waits for any more is cancelled.
+    Who waits for what another one reads gives its slot to others.
     """
 
     def __init__(self, clock: Clock, lifetime: timedelta) -> None:
@@ -41,6 +43,8 @@ class SharedReads(Generic[T]):
         if entry is None or self._spent(entry):
             entry = _Read(asyncio.create_task(read()))
             self._reads[key] = entry
+        elif not entry.task.done():
+            step_aside()  # a read of somebody else: while it takes its time, others may work
         entry.waiting += 1
         try:
             result = await asyncio.shield(entry.task)

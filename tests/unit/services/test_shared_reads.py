@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.runtime.slots import Slots
 from devops_reconciler.services.shared_reads import SharedReads
 
 
@@ -121,3 +122,37 @@ async def test_keys_are_apart(shared: SharedReads[int]) -> None:
     source.go.set()
     assert await _ask(shared, source, "one") == 1
     assert await _ask(shared, source, "two") == 2
+
+
+async def test_who_waits_for_the_read_of_another_one_holds_up_nobody(shared: SharedReads[int]) -> None:
+    source, slots = Source(), Slots(2)
+
+    async def work() -> int:
+        async with slots.slot():
+            return await shared.get("zone", source.read)
+
+    async def other() -> None:
+        async with slots.slot():
+            return
+
+    waiting = []
+    for _ in range(3):
+        waiting.append(asyncio.create_task(work()))
+        await _settle()
+    await asyncio.wait_for(other(), 1)
+    source.go.set()
+    assert await asyncio.gather(*waiting) == [1, 1, 1]
+    async with slots.slot(), slots.slot():
+        pass
+
+
+async def test_who_gets_what_has_arrived_keeps_his_slot(shared: SharedReads[int]) -> None:
+    source, slots = Source(), Slots(1)
+    source.go.set()
+    assert await shared.get("zone", source.read) == 1
+    async with slots.slot():
+        assert await shared.get("zone", source.read) == 1
+        next_one = asyncio.create_task(slots.take())
+        await _settle()
+        assert not next_one.done()
+    await next_one
