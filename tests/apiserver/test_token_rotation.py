@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -69,3 +70,17 @@ async def test_a_token_that_ended_is_replaced_by_the_one_in_its_file(
         # The very next call, long before the file would be looked at again: no call fails for it.
         await kubernetes.create(CONFIG_MAP, namespace, {"metadata": {"name": "after"}})
         assert await kubernetes.get(CONFIG_MAP, namespace, "after") is not None
+
+
+async def test_of_many_calls_under_way_when_a_token_ends_none_fails(
+    control_plane: ControlPlane, namespace: str, folder: Path
+) -> None:
+    access = find_cluster(kubeconfig=None, server=control_plane.server, folder=folder)
+    async with open_cluster(access, SystemClock()) as kubernetes, open_cluster(access, SystemClock()) as another:
+        await kubernetes.create(CONFIG_MAP, namespace, {"metadata": {"name": "there"}})
+        second = await token(control_plane, namespace, "second")
+        await control_plane.delete(f"/api/v1/namespaces/{namespace}/secrets/first")
+        await ended(another, namespace)
+        (folder / "token").write_text(second)
+        found = await asyncio.gather(*(kubernetes.get(CONFIG_MAP, namespace, "there") for _ in range(40)))
+        assert all(found)

@@ -134,13 +134,15 @@ class AccessToken:
             raise CredentialsError(f"Kubernetes: the token file {path} cannot be read, or is empty")
         return self._cached
 
-    def drop(self) -> bool:
-        """Read the file at the next call. False where that would give the token that was just refused."""
+    def drop(self, refused: str) -> bool:
+        """The server does not take this token: read the file, unless that was done since. False: there is no other."""
         path = self._access.token_file
         if self._access.token is not None or path is None:
             return False
-        refused, self._cached = self._cached, None
-        return self._read(path) not in (refused, None)
+        if self._cached == refused:
+            self._cached = self._read(path) or refused
+            self._looked_at = self._clock.monotonic()
+        return self._cached != refused
 
     @staticmethod
     def _read(path: str) -> str | None:

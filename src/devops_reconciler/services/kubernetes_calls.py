@@ -23,8 +23,8 @@ class Token(Protocol):
 
     def __call__(self) -> str | None: ...
 
-    def drop(self) -> bool:
-        """The server refused the token: forget it. False where reading again would give the same."""
+    def drop(self, refused: str) -> bool:
+        """The server refused this token, which may be an old one by now. False where there is no other."""
         ...
 
 
@@ -60,25 +60,28 @@ class Calls:
         return {} if response.status == 404 else self.parsed(response, operation)
 
     async def _authorized(self, operation: str, method: str, path: str, body: bytes | None, content: str) -> Response:
-        async def once() -> Response:
-            headers = self.headers() | ({} if body is None else {"Content-Type": content})
+        async def once(token: str | None) -> Response:
+            headers = _headers(token) | ({} if body is None else {"Content-Type": content})
             accept = (500,) if content == APPLY else ()
             return await self.http.request(operation, method, path, headers=headers, body=body, accept=accept)
 
+        sent = self._bearer()
         try:
-            return await once()
+            return await once(sent)
         except CredentialsError as error:
-            if error.status != 401 or self._token is None or not self._token.drop():
+            if error.status != 401 or self._token is None or sent is None or not self._token.drop(sent):
                 raise
-        return await once()
+        return await once(self._bearer())
 
     def _table(self, operation: str, method: str, path: str, response: Response) -> ReconcilerError:
         request = Request(method, self.http.base + path, {}, None, self.http.timeout)
         return self.http.error(operation, request, response)
 
     def headers(self) -> dict[str, str]:
-        token = self._token() if self._token is not None else None
-        return {"Accept": JSON} | ({"Authorization": f"Bearer {token}"} if token else {})
+        return _headers(self._bearer())
+
+    def _bearer(self) -> str | None:
+        return self._token() if self._token is not None else None
 
     def parsed(self, response: Response, operation: str) -> Object:
         """The JSON object of an answer; anything else is an ExternalServiceError."""
@@ -89,3 +92,7 @@ class Calls:
         if not isinstance(value, dict):
             raise self.http.malformed(operation, "it is not a JSON object")
         return value
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    return {"Accept": JSON} | ({"Authorization": f"Bearer {token}"} if token else {})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -22,6 +24,7 @@ from devops_reconciler.api.errors import (
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.services.http import Http, Request, Response
 from devops_reconciler.services.kubernetes import CONFIG_MAP, DEVOPS_PROJECT, NAMESPACE, SECRET, Kind, Kubernetes
+from devops_reconciler.services.kubernetes_access import AccessToken, ClusterAccess
 
 Answer = Response | BaseException
 
@@ -76,7 +79,9 @@ class CountingToken:
     def __call__(self) -> str:
         return f"t{self.number}"
 
-    def drop(self) -> bool:
+    def drop(self, refused: str) -> bool:
+        if refused != self():
+            return True
         if self.number >= self.renewals:
             return False
         self.number += 1
@@ -121,6 +126,33 @@ async def test_a_refused_token_is_read_again_once() -> None:
     transport = Scripted(status(401, "Unauthorized"))
     with pytest.raises(CredentialsError):
         await get(client_on(transport, CountingToken(0)))
+
+
+async def test_all_whose_token_was_refused_while_they_were_under_way_send_the_next_one(tmp_path: Path) -> None:
+    file, clock = tmp_path / "token", FakeClock()
+    file.write_text("old")
+    let_go = {f"n{number}": asyncio.Event() for number in range(4)}
+    sent: list[str] = []
+
+    class Rotating(Scripted):
+        async def send(self, request: Request) -> Response:
+            sent.append(request.headers["Authorization"])
+            await let_go[urlsplit(request.url).path.rsplit("/")[-1]].wait()
+            if request.headers["Authorization"] == "Bearer old":
+                return status(401, "Unauthorized")
+            return answer(200, {"metadata": {}})
+
+    http = Http("kubernetes", "https://kube.example.com", Rotating(), clock)
+    access = ClusterAccess("https://kube.example.com", token_file=str(file))
+    kubernetes = Kubernetes(http, token=AccessToken(access, clock))
+    asked = [asyncio.create_task(kubernetes.get(NAMESPACE, None, name)) for name in let_go]
+    await asyncio.sleep(0)
+    assert sent == ["Bearer old"] * 4
+    file.write_text("new")
+    for each, going in zip(asked, let_go.values(), strict=True):  # the first one's refusal has had its consequences
+        going.set()
+        assert await each == {"metadata": {}}
+    assert sent[4:] == ["Bearer new"] * 4
 
 
 async def test_a_busy_server_says_when_to_come_again() -> None:

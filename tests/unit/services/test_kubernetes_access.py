@@ -147,12 +147,35 @@ def test_a_refused_token_is_dropped_only_for_another(tmp_path: Path) -> None:
     file.write_text("one")
     token = AccessToken(ClusterAccess("https://k", token_file=str(file)), FakeClock())
     assert token() == "one"
-    assert token.drop() is False
+    assert token.drop("one") is False
     assert token() == "one"
     file.write_text("two")
-    assert token.drop() is True
+    assert token.drop("one") is True
     assert token() == "two"
-    assert AccessToken(ClusterAccess("https://k", token="fixed"), FakeClock()).drop() is False
+    assert AccessToken(ClusterAccess("https://k", token="fixed"), FakeClock()).drop("fixed") is False
+
+
+def test_a_token_that_was_refused_late_does_not_stand_for_the_one_that_is_used_since(tmp_path: Path) -> None:
+    file, clock = tmp_path / "token", FakeClock()
+    file.write_text("one")
+    token = AccessToken(ClusterAccess("https://k", token_file=str(file)), clock)
+    assert token() == "one"
+    file.write_text("two")
+    clock.advance(TOKEN_AGE)
+    assert token() == "two"
+    assert token.drop("one") is True
+    file.unlink()  # what is in memory was not asked for, and stays
+    assert token() == "two"
+
+
+def test_a_file_that_cannot_be_read_when_its_token_was_refused_gives_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("one")
+    token = AccessToken(ClusterAccess("https://k", token_file=str(file)), FakeClock())
+    assert token() == "one"
+    file.unlink()
+    assert token.drop("one") is False
+    assert token() == "one"
 
 
 def test_a_token_that_cannot_be_read_is_a_matter_of_credentials(tmp_path: Path) -> None:
