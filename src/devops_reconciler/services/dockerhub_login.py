@@ -45,8 +45,10 @@ class LoginGate:
         self._until = 0.0
 
     @asynccontextmanager
-    async def turn(self, identity: tuple[str, str]) -> AsyncIterator[None]:
+    async def turn(self, identity: tuple[str, str], scope: str = "") -> AsyncIterator[None]:
         """Hold the gate for one login with `identity`. Look into the cache again inside: another may have filled it.
+
+        A login for a `scope` may be refused because of that: only a 401 to somebody with a name closes the gate then.
 
         Raises CredentialsError while the identity is paused, ExternalServiceError when the login that we waited for
         failed or the service asked for a pause.
@@ -57,7 +59,8 @@ class LoginGate:
             try:
                 yield
             except Refused as error:
-                self._remember_refusal(identity, error)
+                if not scope or (error.status == 401 and identity[0]):
+                    self._remember_refusal(identity, error)
                 raise
             except ExternalServiceError as error:
                 if (

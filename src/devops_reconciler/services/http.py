@@ -357,10 +357,18 @@ def details_of(response: Response) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def _all_said(errors: object) -> str | None:
+    """`errors` of a registry: objects with `code` and perhaps `message` (OCI distribution specification)."""
+    objects = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    told = [each.get("message") or each.get("code") for each in objects]
+    return "; ".join(text for text in told if isinstance(text, str)) or None
+
+
 def detail_text(response: Response, details: Mapping[str, object]) -> str:
     """One line for people out of the error's body. Jenkins says it in `X-Error`; HTML is left out."""
     said = response.headers.get("x-error") or details.get("message") or details.get("detail") or details.get("error")
     said = said or details.get("text")  # Docker Hub: {"fields": {...}, "text": "..."}
+    said = said or _all_said(details.get("errors"))
     if isinstance(said, str):
         fields = details.get("fields")
         extra = f" {json.dumps(fields)}" if isinstance(fields, (list, dict)) and fields else ""

@@ -18,7 +18,7 @@ from ..api.conditions import Reason
 from ..api.errors import CredentialsError, ExternalServiceError, Refused
 from ..runtime.clock import Clock
 from .dockerhub_login import LoginGate, usable_seconds
-from .http import Http, detail_text, details_of
+from .http import Http, Response, detail_text, details_of
 
 DEFAULT_LIFETIME = 60
 """Seconds that a token is good for when the answer does not say (token specification)."""
@@ -103,7 +103,7 @@ class RegistryTokens:
             url = url.update_query(service=service)
         if scope:
             url = url.update_query(scope=scope)
-        async with self._gate.turn(identity):
+        async with self._gate.turn(identity, scope):
             token = self.cached(identity, scope) or await self._request(url, identity, scope)
         self._named = challenge
         return token
@@ -132,21 +132,32 @@ class RegistryTokens:
         headers = {"Accept": "application/json"}
         if identity[0]:
             headers["Authorization"] = basic(identity)
-        reply = await self._http.request(operation, "GET", str(url), headers=headers, accept=(401,))
+        reply = await self._http.request(operation, "GET", str(url), headers=headers, accept=(401, 403))
         details = details_of(reply)
-        if reply.status == 401:
-            said = self._http.hidden(str(details.get("details") or detail_text(reply, details)))
-            raise CredentialsError(
-                f"{self._http.service}: {operation}: {url.host} refuses the credentials of "
-                f"{identity[0] or 'anonymous users'}: 401 {said}".rstrip(": "),
-                status=401,
-                details=details,
-            )
+        if reply.status in (401, 403):
+            raise self._refusal(operation, url, identity[0] or "anonymous users", scope, reply)
         token = details.get("token") or details.get("access_token")
         if reply.status == 404 or not isinstance(token, str) or not (token.isascii() and token.isprintable()):
             raise self._http.malformed(operation, f"no token in an answer with status {reply.status}")
         self._keep(identity, scope, token, details.get("expires_in"))
         return token
+
+    def _refusal(self, operation: str, url: URL, who: str, scope: str, reply: Response) -> CredentialsError:
+        """A 403 for a scope is about that one: GHCR and Google say it of a missing repository (argo-cd#26260)."""
+        details = details_of(reply)
+        said = self._http.hidden(str(details.get("details") or detail_text(reply, details)))
+        forbidden = reply.status == 403 and bool(scope)
+        if forbidden:
+            repository = scope.removeprefix("repository:").removesuffix(":pull")
+            what = f"the repository {repository} is not found, or there is no access to it for {who}"
+        else:
+            what = f"{url.host} refuses the credentials of {who}"
+        return CredentialsError(
+            f"{self._http.service}: {operation}: {what}: {reply.status} {said}".rstrip(": "),
+            reason=Reason.PERMISSION_DENIED if forbidden else None,
+            status=reply.status,
+            details=details,
+        )
 
     def _keep(self, identity: tuple[str, str], scope: str, token: str, expires_in: object) -> None:
         said = expires_in if isinstance(expires_in, int) and expires_in > 0 else DEFAULT_LIFETIME

@@ -136,6 +136,12 @@ async def test_a_refusal_carries_status_code_and_fields(status: int) -> None:
         ({"x-error": "A job already exists"}, b"<html>long page</html>", "A job already exists"),
         ({}, b'{"detail": "Incorrect\\n  password"}', "Incorrect password"),
         ({}, b'{"error": "bad", "message": "permission denied"}', "permission denied"),
+        (
+            {},
+            b'{"errors": [{"code": "DENIED", "message": "access denied"}, {"code": "NAME_UNKNOWN"}, 7, {}]}',
+            "access denied; NAME_UNKNOWN",
+        ),
+        ({}, b'{"errors": "broken"}', ""),
         ({"content-type": "text/plain; charset=utf-8"}, b"You are abusing us\n", "You are abusing us"),
         ({"content-type": "text/html"}, b"<html>a page</html>", ""),
         ({"content-type": "application/json"}, b'{"message": "cut he', ""),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.services.http import Http, Request, Response
@@ -228,3 +229,55 @@ async def test_a_token_service_that_is_gone_is_not_asked_for_ever() -> None:
     with pytest.raises(ExternalServiceError):
         await client.digest("acme/cart", "1")
     assert await client.digest("acme/cart", "1") == DIGEST
+
+
+def token_service(refused: Response, asked_with: list[str]) -> Callable[[Request], Response]:
+    """A registry whose token service answers `refused` for `acme/missing` and for a login without a repository."""
+
+    def answer(request: Request) -> Response:
+        if request.url.startswith("https://ghcr.io/token"):
+            asked_with.append(request.url.partition("scope=")[2])
+            well = "acme/missing" not in request.url and "scope=" in request.url
+            return Response(200, body=b'{"token": "t"}') if well else refused
+        if "Authorization" in request.headers:
+            return FOUND
+        return Response(401, {"www-authenticate": 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'})
+
+    return answer
+
+
+DENIED = Response(403, body=b'{"errors": [{"code": "DENIED", "message": "requested access is denied"}]}')
+
+
+async def test_a_repository_that_the_token_service_refuses_is_about_that_repository_alone() -> None:
+    asked: list[str] = []
+    client = registry(Answers(token_service(DENIED, asked)), "https://ghcr.io")
+    for _ in range(2):  # before and after the token service is known
+        with pytest.raises(CredentialsError) as caught:
+            await client.digest("acme/missing", "1")
+        assert (caught.value.status, caught.value.reason) == (403, Reason.PERMISSION_DENIED)
+        assert caught.value.message == (
+            "registry: get token: the repository acme/missing is not found, or there is no access to it for acme: "
+            "403 requested access is denied"
+        )
+        assert await client.digest("acme/shop", "1") == DIGEST
+    assert asked == [f"repository:{name}:pull" for name in ("acme/missing", "acme/shop", "acme/missing")]
+
+
+async def test_a_login_that_the_token_service_refuses_without_a_repository_is_not_repeated() -> None:
+    asked: list[str] = []
+    client = registry(Answers(token_service(DENIED, asked)), "https://ghcr.io")
+    for _ in range(3):
+        with pytest.raises(CredentialsError, match="403 requested access is denied"):
+            await client.ping()
+    assert asked == [""]
+
+
+async def test_a_repository_that_is_not_for_anonymous_users_stops_no_other() -> None:
+    asked: list[str] = []
+    unauthorized = Response(401, body=b'{"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}')
+    http = Http("registry", "https://ghcr.io", Answers(token_service(unauthorized, asked)), FakeClock())
+    client = Registry(http, username=lambda: "", secret=lambda: "", clock=FakeClock())
+    with pytest.raises(CredentialsError, match="anonymous users: 401 authentication required"):
+        await client.digest("acme/missing", "1")
+    assert await client.digest("acme/shop", "1") == DIGEST
