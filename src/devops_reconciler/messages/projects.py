@@ -48,9 +48,9 @@ class Projects:
             return Outcome("applied", f"DevOpsProject {namespace}/{applied['metadata']['name']}")
 
     def _settled(self, found: Object, message: InitializeMessage) -> Outcome | None:
-        name = f"DevOpsProject {found['metadata'].get('namespace')}/{found['metadata']['name']}"
         if is_going(found):
-            raise Waiting(f"{name} is being deleted; the message waits until it is gone", after=LOOK_AGAIN)
+            raise being_deleted(found)
+        name = _name(found)
         if annotation(found, EVENT_ID) == message.event_id:
             return Outcome("duplicate", name)
         applied_at = time_of(found, EVENT_TIMESTAMP)
@@ -64,6 +64,15 @@ class Projects:
             )
             return Outcome("outdated", name)
         return None
+
+
+def being_deleted(project: Object) -> Waiting:
+    """Why a message has to wait: what it writes now would go with the project."""
+    return Waiting(f"{_name(project)} is being deleted; the message waits until it is gone", after=LOOK_AGAIN)
+
+
+def _name(project: Object) -> str:
+    return f"DevOpsProject {project['metadata'].get('namespace')}/{project['metadata']['name']}"
 
 
 def _project(message: InitializeMessage, found: Object | None) -> Object:

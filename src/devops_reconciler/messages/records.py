@@ -24,11 +24,13 @@ from .cluster import (
     RACES,
     REQUESTED_BY,
     Cluster,
+    is_going,
     time_of,
     written,
 )
 from .deletions import Deletions
 from .outcome import Outcome
+from .projects import being_deleted
 from .targets import Targets
 
 _log = get_logger(__name__)
@@ -54,26 +56,36 @@ class Records:
                 return await Deletions(self.kubernetes).delete(message, namespace)
 
     async def _create(self, message: ReconcileMessage, namespace: str) -> Outcome:
-        """The record of the event; one event has one name, so a repetition finds it there."""
+        """The record of the event; one event has one name, so a repetition finds it there.
+
+        Raises Waiting while the project is being deleted: all its records go first, and nobody would hear of a new one.
+        """
         project = await self.kubernetes.get(DEVOPS_PROJECT, namespace, message.payload.project)
         record = _record(message, project)
         name = record["metadata"]["name"]
+        duplicate = Outcome("duplicate", f"DeploymentRecord {namespace}/{name}")
+        if project is not None and is_going(project):
+            if await self._is_there(message, namespace, name):
+                return duplicate
+            raise being_deleted(project)
         try:
             self.made(await self.kubernetes.create(DEPLOYMENT_RECORD, namespace, record))
         except ConflictError as error:
             if not already_exists(error):
                 raise
-            await self._check_ours(message, namespace, name)
-            return Outcome("duplicate", f"DeploymentRecord {namespace}/{name}")
+            await self._is_there(message, namespace, name)
+            return duplicate
         return Outcome("created", f"DeploymentRecord {namespace}/{name}")
 
-    async def _check_ours(self, message: ReconcileMessage, namespace: str, name: str) -> None:
+    async def _is_there(self, message: ReconcileMessage, namespace: str, name: str) -> bool:
+        """Whether the record of the event is there. Raises Refused where another event's has its name."""
         there = await self.kubernetes.get(DEPLOYMENT_RECORD, namespace, name)
         if there is not None and there["spec"].get("triggerEventId") != message.event_id:
             raise Refused(
                 f"DeploymentRecord {namespace}/{name} is there and belongs to another event; send a new event_id",
                 reason=Reason.OWNERSHIP_CONFLICT,
             )
+        return there is not None
 
     async def _cancel(self, message: ReconcileMessage, namespace: str) -> Outcome:
         record = await Targets(self.kubernetes).required(message, namespace)

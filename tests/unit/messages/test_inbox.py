@@ -143,6 +143,23 @@ async def test_initialize_waits_for_a_project_that_is_being_deleted(box: Box) ->
         await box.accept(initialize())
 
 
+@pytest.mark.parametrize("action", ["deploy", "rollback"])
+async def test_a_deployment_waits_for_a_project_that_is_being_deleted(box: Box, action: str) -> None:
+    """The removal of the project deletes every record of it: one that is made now would go unheard."""
+    box.cluster.put(DEVOPS_PROJECT, project(deletionTimestamp="2026-01-01T11:00:00Z"))
+    with pytest.raises(Waiting, match="DevOpsProject team-a/shop is being deleted"):
+        await box.accept(reconcile(action, to="lastHealthy"))
+    assert (box.cluster.writes, box.made) == ([], [])
+
+
+async def test_a_deployment_that_comes_again_while_its_project_is_being_deleted_is_the_one_that_is_there(
+    box: Box,
+) -> None:
+    await box.accept(reconcile("deploy"))
+    box.cluster.put(DEVOPS_PROJECT, project(deletionTimestamp="2026-01-01T11:00:00Z"))
+    assert await box.word(reconcile("deploy")) == "duplicate"
+
+
 async def test_deploy_makes_a_record(box: Box) -> None:
     box.cluster.put(DEVOPS_PROJECT, project())
     body = reconcile(
