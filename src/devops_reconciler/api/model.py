@@ -77,7 +77,11 @@ class StatusModel(_Base):
 
 
 def _to_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        # Such as .NET's date that was never set, 0001-01-01, east of Greenwich.
+        raise ValueError("in UTC it is before the year 1 or after the year 9999") from None
 
 
 Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]

@@ -143,11 +143,8 @@ class Deliveries:
             self._begin(self._answer(delivery))
             return
         work = _Work(delivery, None, self._lane.clock.monotonic())
-        try:
-            work.message = read(delivery.body)
-        except Refused as error:
-            work.doom = reason_and_text(error)
-        place = work.place = self._lane.inbox.place(work.message) if work.message is not None else None
+        self._read(work)
+        place = work.place
         before = self._last.get(place) if place is not None else None
         self._open.add(work)
         task = self._begin(self._settle(work, before))
@@ -157,6 +154,17 @@ class Deliveries:
             task.add_done_callback(lambda done: self._forget(place, done))
             if place in self._waiting:
                 self.changed.set()
+
+    def _read(self, work: _Work) -> None:
+        """The message, or why it is none. Whatever is wrong with it: an error here would leave it unacknowledged."""
+        try:
+            work.message = read(work.delivery.body)
+            work.place = self._lane.inbox.place(work.message)
+        except Refused as error:
+            work.doom = reason_and_text(error)
+        except Exception as error:  # noqa: BLE001 - becomes a dead letter, a log line and a metric
+            self._note_failure(work, error)
+            work.doom = reason_and_text(error)
 
     def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name="delivery")
@@ -252,8 +260,7 @@ class Deliveries:
         unforeseen = not isinstance(error, ReconcilerError)
         if unforeseen:
             work.unforeseen += 1
-            _log.error("The operator failed on a message", event_id=_event_id(work), exc_info=error)
-            self._lane.metrics.internal_errors.labels("message_listener").inc()
+            self._note_failure(work, error)
         if said is Verdict.HOLD:
             self._hold(work, error)
         else:
@@ -265,6 +272,10 @@ class Deliveries:
             self._wait(work, error)
         asked = getattr(error, "after", None)
         return asked if isinstance(asked, timedelta) else self._lane.backoff.delay(work.failures)
+
+    def _note_failure(self, work: _Work, error: BaseException) -> None:
+        _log.error("The operator failed on a message", event_id=_event_id(work), exc_info=error)
+        self._lane.metrics.internal_errors.labels("message_listener").inc()
 
     def _is_exhausted(self, work: _Work, unforeseen: bool) -> bool:
         if unforeseen:

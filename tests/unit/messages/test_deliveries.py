@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, cast
@@ -19,6 +20,7 @@ from devops_reconciler.api.errors import (
     ValidationError,
     Waiting,
 )
+from devops_reconciler.api.messages import InboundMessage
 from devops_reconciler.messages.deliveries import Deliveries, Lane
 from devops_reconciler.messages.verdict import Verdict, verdict
 from devops_reconciler.runtime.clock import FakeClock
@@ -130,6 +132,32 @@ async def test_what_is_no_message_is_buried_byte_for_byte_and_then_acknowledged(
     ((buried, reason, _),) = bench.grave.buried
     assert buried == body
     assert reason is Reason.INVALID_MESSAGE
+    assert bench.inbox.began == []
+
+
+@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+async def test_a_timestamp_beyond_all_years_makes_a_dead_letter_too(bench: Bench, timestamp: str) -> None:
+    body = json.dumps({**json.loads(reconcile("deploy")), "timestamp": timestamp}).encode()
+    delivery = bench.take(body)
+    await until(lambda: delivery.acks == 1)
+    ((buried, reason, text),) = bench.grave.buried
+    assert (buried, reason) == (body, Reason.INVALID_MESSAGE)
+    assert text.startswith("timestamp: ")
+    assert "year" in text
+
+
+async def test_a_message_that_the_operator_fails_to_take_in_is_a_dead_letter_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(_message: InboundMessage) -> tuple[str, str]:
+        raise KeyError("a secret perhaps")
+
+    monkeypatch.setattr(bench.inbox, "place", place)
+    delivery = bench.take(reconcile("deploy"))
+    await until(lambda: delivery.acks == 1)
+    ((buried, reason, text),) = bench.grave.buried
+    assert (buried, reason) == (reconcile("deploy"), Reason.INTERNAL_ERROR)
+    assert "secret" not in text
     assert bench.inbox.began == []
 
 
