@@ -33,6 +33,7 @@ from ..api.errors import CredentialsError, ExternalServiceError, ReconcilerError
 from ..runtime.logs import get_logger
 from ..runtime.secrets import Secrets
 from ..runtime.settings import RabbitmqVariables
+from .decoding import be_tolerant
 
 SERVICE = "rabbitmq"
 HEARTBEAT = timedelta(seconds=5)
@@ -51,6 +52,7 @@ T = TypeVar("T")
 _log = get_logger(__name__)
 # It logs as errors what we get as exceptions anyway, for each attempt to connect.
 logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)
+be_tolerant()
 
 
 class Unroutable(Refused):
