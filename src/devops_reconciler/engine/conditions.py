@@ -23,6 +23,7 @@ DRIFTED = "Drifted"
 CONFLICT = "Conflict"
 VENDOR_DEGRADED = "VendorDegraded"
 FORCE_DELETED = "ForceDeleted"
+CLEANUP_VERIFIED = "CleanupVerified"
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -119,6 +120,26 @@ def _details(conditions: Conditions, outcome: Outcome) -> None:
     conditions.flag(CONFLICT, Reason.OWNERSHIP_CONFLICT if foreign else None, "; ".join(say(r) for r in foreign))
     ill = [r for r in outcome.results if isinstance(r.error, ExternalServiceError) or _is_borne(r)]
     conditions.flag(VENDOR_DEGRADED, ill[0].reason if ill else None, "; ".join(say(r) for r in ill))
+
+
+def say_replaced(conditions: Conditions, outcome: Outcome) -> None:
+    """`CleanupVerified` of what an earlier spec had: there until all of it is gone, False where that fails."""
+    going = outcome.replaced
+    stuck = [r for r in going if r.state in (StepState.FAILED, StepState.WAITING)]
+    if not going:
+        conditions.drop(CLEANUP_VERIFIED)
+    elif stuck:
+        text = f"of an earlier spec is left, and tried again: {'; '.join(map(_say_thing, stuck))}"
+        conditions.put(CLEANUP_VERIFIED, "False", Reason.CLEANUP_FAILED, text)
+    else:
+        text = f"of an earlier spec is being removed: {'; '.join(map(_say_thing, going))}"
+        conditions.put(CLEANUP_VERIFIED, "Unknown", Reason.PROGRESSING, text)
+
+
+def _say_thing(result: StepResult) -> str:
+    """Which thing, and what about it: its step is that of its successor, too."""
+    thing = f"{result.entry.kind} {result.entry.key}" if result.entry is not None else result.step
+    return f"{thing}: {result.message}" if result.message else thing
 
 
 def _is_borne(result: StepResult) -> bool:

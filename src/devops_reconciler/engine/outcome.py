@@ -78,6 +78,13 @@ class Outcome:
     acted: bool = False
     learned: bool = False
     """An act has put something into the ledger that no later look can tell (the value of a blind update)."""
+    replaced: list[StepResult] = field(default_factory=list)
+    """Of what was wanted before and is not gone yet. It says nothing of what is wanted now, so it is no part of it."""
+
+    @property
+    def all_results(self) -> list[StepResult]:
+        """Those of the steps, and those of what they have replaced."""
+        return [*self.results, *self.replaced]
 
     @property
     def ready(self) -> bool:

@@ -14,7 +14,7 @@ from ..api.conditions import Condition, Reason
 from ..api.deployment_record import StepState
 from ..api.errors import ReconcilerError, Waiting
 from ..api.status import ResourceStatus
-from ..engine.conditions import FORCE_DELETED, SUSPENDED, Conditions, say, summarise
+from ..engine.conditions import FORCE_DELETED, SUSPENDED, Conditions, say, say_replaced, summarise
 from ..engine.ledger import Entry, EntryState, Ledger
 from ..engine.letting_go import let_go
 from ..engine.lifecycle import ResourceLifecycleManager
@@ -176,12 +176,15 @@ class Reconciliation(Generic[S, T]):
         return outcome.acted and self._is_new and all(result.error is None for result in outcome.results)
 
     async def clean_retired(self, policies: Mapping[str, EffectivePolicy], outcome: Outcome) -> None:
-        """Remove what was replaced, now that its successor is ready."""
-        if not any(is_retired(entry) for entry in self.ledger.remaining):
-            return
-        cleaned = await self.lifecycle().clean(self.ledger, self.save_intents, policies, only=is_retired)
-        outcome.results += [r for r in cleaned.results if r.state is not StepState.SUCCEEDED]
-        self.ledger.entries = [e for e in self.ledger.entries if e.state is not EntryState.CLEANED]
+        """Remove what was replaced, now that its successor is ready.
+
+        What cannot be removed has a condition of its own: it may stay for long, and nobody waits for it.
+        """
+        if any(is_retired(entry) for entry in self.ledger.remaining):
+            cleaned = await self.lifecycle().clean(self.ledger, self.save_intents, policies, only=is_retired)
+            outcome.replaced = [r for r in cleaned.results if not r.done]
+            self.ledger.entries = [e for e in self.ledger.entries if e.state is not EntryState.CLEANED]
+        say_replaced(self.conditions, outcome)
 
     def lifecycle(self) -> ResourceLifecycleManager[World]:
         return ResourceLifecycleManager(self.world, self.world.clock, self.me, REMOVALS)
@@ -198,7 +201,7 @@ class Reconciliation(Generic[S, T]):
         """Conditions and status out of the outcome, saved once; not at all where it may wait to be told."""
         silence = self.silence(outcome)
         if silence > timedelta(0):
-            return Verdict(after=min(self.next_look(outcome), silence), results=outcome.results)
+            return Verdict(after=min(self.next_look(outcome), silence), results=outcome.all_results)
         settled = summarise(self.conditions, outcome, self.generation)
         plan.conditions(self.conditions, outcome)
         fields = {**plan.fields(outcome), "plan": []} if self.status.plan else plan.fields(outcome)
@@ -208,7 +211,8 @@ class Reconciliation(Generic[S, T]):
         if requested is not None:
             fields["lastHandledReconcileAt"] = requested
         await self.save(fields)
-        return Verdict(after=self.next_look(outcome), results=outcome.results, transitions=self.conditions.transitions)
+        after = self.next_look(outcome)
+        return Verdict(after=after, results=outcome.all_results, transitions=self.conditions.transitions)
 
     def silence(self, outcome: Outcome) -> timedelta:
         """For how long this outcome may wait to be told: a wait of a new object, that will most likely be over soon."""
@@ -222,17 +226,17 @@ class Reconciliation(Generic[S, T]):
         settings = self.world.settings
         if outcome.acted and outcome.failure is None and not any(r.error for r in outcome.results):
             return SOON
-        if outcome.ready or outcome.failure is not None:
+        if outcome.failure is not None:
             return settings.poll_interval
         self.date_retries(outcome)
         waiting = (StepState.RUNNING, StepState.WAITING)
-        waits = [r.after for r in outcome.results if r.after is not None and r.state in waiting]
+        waits = [r.after for r in outcome.all_results if r.after is not None and r.state in waiting]
         return min(waits, default=settings.poll_interval)
 
     def date_retries(self, outcome: Outcome) -> None:
         """Say when a step that failed is tried again, where its service has not."""
         settings = self.world.settings
-        for result in outcome.results:
+        for result in outcome.all_results:
             if result.state is StepState.WAITING and not result.after:
                 ours = result.reason is Reason.INTERNAL_ERROR
                 result.after = settings.retry_unexpected_delay if ours else settings.retry_external_delay

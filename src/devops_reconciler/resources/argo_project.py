@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ..api.errors import ConflictError
 from ..engine.resource import ABSENT, Intent, Observation
 from .marks import ANNOTATION, mark_of
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
+
+NAMED = 5
+"""How many of the applications in the way a message names."""
 
 
 class ArgoProject(ExternalResource):
@@ -65,6 +69,13 @@ class ArgoProject(ExternalResource):
         await world.argocd.update_project(found)
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
+        """Raises ConflictError while applications are in it: Argo CD refuses then, without saying which."""
+        inside = [str(app["metadata"]["name"]) for app in await world.argocd.applications(project=self.name)]
+        if inside:
+            raise ConflictError(
+                f"argocd: project {self.name} is not deleted, since applications are in it: "
+                f"{', '.join(sorted(inside)[:NAMED])}. Move or delete them; a preview moves with its next deployment"
+            )
         await world.argocd.delete_project(self.name)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from devops_reconciler.api.conditions import Reason
-from devops_reconciler.api.errors import ConflictError, Waiting
+from devops_reconciler.api.errors import ConflictError, ValidationError, Waiting
 from devops_reconciler.runtime.clock import Clock
 from devops_reconciler.services.argocd import same_url
 
@@ -195,6 +195,9 @@ class FakeArgo(Service):
 
     @call
     async def delete_project(self, name: str) -> None:
+        inside = [app for app in self.apps.values() if app["spec"].get("project") == name]
+        if inside:
+            raise ValidationError(f"argocd: project is referenced by {len(inside)} applications", status=400)
         self.app_projects.pop(name, None)
 
     @call
