@@ -25,7 +25,7 @@ from ..engine.outcome import Outcome, failed_step
 from ..inputs.subject import Subject, parse_spec
 from ..resources.argo_sync import INFO
 from ..resources.believing import not_credible
-from ..resources.environment import EnvironmentClaim, find
+from ..resources.environment import EnvironmentClaim, find, running
 from ..resources.marks import ENVIRONMENT_LABEL, PROJECT_LABEL
 from ..services.argocd_view import ApplicationView
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
@@ -329,19 +329,13 @@ class DeploymentEnd(Telling):
         if project is not None and digest and not preview and find(project, PRODUCTION) is None:
             # Production is never given up, so the status of the project has lost its memory.
             return self.conditions.is_true("Reachable") or self.ledger.current(CLAIM) is not None
-        for held in ((project or {}).get("status") or {}).get("environments") or ():
-            if not digest or held.get("digest") != digest:
-                continue
-            if held.get("holder") == me:
-                if not preview:
-                    return True
-                continue
-            holder = await self.world.kubernetes.get(
-                DEPLOYMENT_RECORD, self.obj["metadata"]["namespace"], str(held.get("holder"))
-            )
-            if holder is None or (holder.get("spec") or {}).get("rollbackTo"):
-                return True
-        return False
+        if project is None or not digest or not any(entry.step == "image" for entry in self.ledger.remaining):
+            return False
+        images = await running(self.world, self.obj["metadata"]["namespace"], project)
+        return any(
+            each.image.partition("@")[2] == digest and (not preview if each.record == me else not each.own)
+            for each in images
+        )
 
     async def remove(self) -> Verdict:
         """The record itself goes: with it all that it holds. A deployment that was under way ends as cancelled."""

@@ -14,6 +14,7 @@ from ..engine.outcome import Outcome
 from ..engine.pipeline import Pipeline
 from ..inputs.subject import FORCE_ANNOTATION, Subject, controller
 from ..resources.child import CHILD_KINDS
+from ..resources.environment import last_healthy, stands
 from ..resources.marks import PROJECT_LABEL
 from ..resources.world import World
 from ..services.kubernetes import DEPLOYMENT_RECORD
@@ -128,7 +129,7 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
         return [item for item, project in named if project == metadata["name"]]
 
     async def _prune(self, subject: Project) -> None:
-        """Delete finished records beyond `historyLimit`, never one that holds an environment; a few at a time."""
+        """Delete finished records beyond `historyLimit`, but none that an environment needs; a few at a time."""
         holders = {entry.name: entry.holder for entry in self.status.environments}
         found = surplus(await self._records(), holders, subject.spec.history_limit)
         for record in found[:PRUNE_AT_ONCE]:
@@ -141,6 +142,7 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
 def surplus(records: Sequence[dict[str, Any]], holders: Mapping[str, str | None], limit: int) -> list[dict[str, Any]]:
     """Finished records of each environment beyond the newest `limit`, without those that hold one; the oldest first.
 
+    The last healthy one of each stays, too: it runs on where later ones have failed, and is the way back.
     `holders` is by environment. Where a deployment has succeeded and nobody holds its environment, the status of the
     project has lost its memory: nothing of that environment is given.
     """
@@ -148,19 +150,13 @@ def surplus(records: Sequence[dict[str, Any]], holders: Mapping[str, str | None]
     environments = {(item.get("spec") or {}).get("environment", PRODUCTION) for item in records}
     for environment in environments:
         mine = [r for r in records if (r.get("spec") or {}).get("environment", PRODUCTION) == environment]
-        if environment not in holders and any(_stands(record) for record in mine):
+        if environment not in holders and any(stands(record) for record in mine):
             continue
+        healthy = last_healthy((r for r in mine if not rival(r).deleting), environment)
         finished = sorted((r for r in mine if rival(r).finished), key=lambda r: rival(r).order, reverse=True)
         for record in finished[limit:]:
             metadata = record["metadata"]
-            if metadata["name"] not in holders.values() and not metadata.get("deletionTimestamp"):
+            needed = record is healthy or metadata["name"] in holders.values()
+            if not needed and not metadata.get("deletionTimestamp"):
                 found.append(record)
     return sorted(found, key=lambda record: rival(record).order)
-
-
-def _stands(record: dict[str, Any]) -> bool:
-    """Whether what it deployed must be there: it has succeeded, and has not expired."""
-    expired = (
-        c["type"] == "Expired" and c["status"] == "True" for c in (record.get("status") or {}).get("conditions") or ()
-    )
-    return rival(record).result == Reason.SUCCEEDED and not any(expired)

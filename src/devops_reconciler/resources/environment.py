@@ -6,13 +6,18 @@ one loses and looks again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
 from ..api.conditions import Reason
+from ..api.deployment_record import PRODUCTION
 from ..api.errors import ConflictError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
-from ..services.kubernetes import DEVOPS_PROJECT
+from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
+from .believing import not_credible
+from .marks import PROJECT_LABEL
 from .polling import SHORTEST
 from .world import ExternalResource, World
 
@@ -100,3 +105,70 @@ def find(project: dict[str, Any] | None, environment: str) -> dict[str, Any] | N
         if item.get("name") == environment:
             return dict(item)
     return None
+
+
+@dataclass(frozen=True)
+class Running:
+    """An image, `<repository>@<digest>`, that Kubernetes may be running in an environment."""
+
+    environment: str
+    image: str
+    record: str
+    """The deployment that has put it there."""
+    own: bool
+    """The deployment is known to have built it: the image has a tag of its own, besides those of other builds."""
+
+
+async def running(world: World, namespace: str, project: dict[str, Any]) -> list[Running]:
+    """The images that the environments of a project may be running: what the holder of each has put there, and what
+    was last healthy in it. A deployment that fails takes nothing down, so that one runs on.
+
+    Raises ExternalServiceError for a list without a holder who is there: it may lack others.
+    """
+    labels = f"{PROJECT_LABEL}={project['metadata']['name']}"
+    records = {
+        record["metadata"]["name"]: record
+        for record in await world.kubernetes.list(DEPLOYMENT_RECORD, namespace, labels=labels)
+    }
+    environments = {str(held["name"]): held for held in (project.get("status") or {}).get("environments") or ()}
+    found = []
+    for environment, held in environments.items():
+        holder = str(held.get("holder"))
+        record = records.get(holder) or await _unlisted(world, namespace, holder)
+        found.append(Running(environment, f"{held.get('image')}@{held.get('digest')}", holder, _has_built(record)))
+    for environment in {PRODUCTION, *environments}:  # production is never given up, whatever the status has forgotten
+        healthy = last_healthy(records.values(), environment)
+        if healthy is not None and healthy["status"].get("image"):
+            image, name = str(healthy["status"]["image"]), healthy["metadata"]["name"]
+            found.append(Running(environment, image, name, _has_built(healthy)))
+    return found
+
+
+async def _unlisted(world: World, namespace: str, holder: str) -> dict[str, Any] | None:
+    record = await world.kubernetes.get(DEPLOYMENT_RECORD, namespace, holder)
+    if record is not None and PROJECT_LABEL in (record["metadata"].get("labels") or {}):
+        raise not_credible(f"the list of deployments lacks {holder}")
+    return record
+
+
+def _has_built(record: dict[str, Any] | None) -> bool:
+    return record is not None and not (record.get("spec") or {}).get("rollbackTo")
+
+
+def last_healthy(records: Iterable[dict[str, Any]], environment: str) -> dict[str, Any] | None:
+    """The record of an environment that was the last one to succeed in it, and has not expired."""
+    mine = [r for r in records if (r.get("spec") or {}).get("environment", PRODUCTION) == environment and stands(r)]
+    return max(mine, key=_end, default=None)
+
+
+def stands(record: dict[str, Any]) -> bool:
+    """Whether what it deployed must be there: it has succeeded, and has not expired."""
+    true = {
+        c["type"]: c["reason"] for c in (record.get("status") or {}).get("conditions") or () if c["status"] == "True"
+    }
+    return true.get("Finished") == Reason.SUCCEEDED and "Expired" not in true
+
+
+def _end(record: dict[str, Any]) -> tuple[str, str, str]:
+    metadata = record["metadata"]
+    return (str(record["status"].get("finishedAt", "")), str(metadata["creationTimestamp"]), metadata["name"])

@@ -163,6 +163,10 @@ def records(text: str) -> list[dict[str, Any]]:
         ("px qx px qx", {}, 1, ["r0", "r1"]),
         ("p+ q+ r+", {"p": "r0", "q": "r1", "r": "r2"}, 1, []),
         ("pe pe pe", {}, 1, ["r0", "r1"]),
+        ("p+ px px px", {"p": "r3"}, 1, ["r1", "r2"]),
+        ("p+ p+ px px", {"p": "r3"}, 1, ["r0", "r2"]),
+        ("p+ p+- px px", {"p": "r3"}, 1, ["r2"]),
+        ("pe px px px", {"p": "r3"}, 1, ["r0", "r1", "r2"]),
         ("", {}, 1, []),
     ],
 )
