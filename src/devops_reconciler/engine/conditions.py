@@ -132,7 +132,7 @@ def say_replaced(conditions: Conditions, outcome: Outcome) -> None:
         text = f"of an earlier spec is left, and tried again: {'; '.join(map(_say_thing, stuck))}"
         conditions.put(CLEANUP_VERIFIED, "False", Reason.CLEANUP_FAILED, text)
     else:
-        text = f"of an earlier spec is being removed: {'; '.join(map(_say_thing, going))}"
+        text = f"of an earlier spec is to be removed: {'; '.join(map(_say_thing, going))}"
         conditions.put(CLEANUP_VERIFIED, "Unknown", Reason.PROGRESSING, text)
 
 

@@ -11,7 +11,7 @@ from ..engine.outcome import Outcome
 from ..engine.pipeline import Step
 from ..inputs.blocks import image_repository
 from ..inputs.plan import Plan
-from ..inputs.subject import Subject
+from ..inputs.subject import Subject, controller
 from ..resources.hub_repository import HubRepository
 from ..resources.world import World
 
@@ -20,7 +20,8 @@ async def plan(world: World, subject: Subject[RegistrySettingsSpec, RegistrySett
     """Steps of one RegistrySettings."""
     spec = subject.spec
     image = image_repository(world.settings, subject.namespace, subject.name, spec.namespace, spec.repository)
-    repository = HubRepository(namespace=image.namespace, repository=image.repository, private=spec.private)
+    user = f"{subject.namespace}/{subject.name}" if controller(subject.obj) is not None else ""
+    repository = HubRepository(namespace=image.namespace, repository=image.repository, private=spec.private, user=user)
     policy = effective(spec, None, ComponentName.REGISTRY)
 
     def fields(outcome: Outcome) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from .child import ProjectChild
 from .dns_record import DnsRecord, DnsRecordRemoval
 from .environment import EnvironmentClaim
 from .git_revision import GitRevision
-from .hub_repository import HubRepository
+from .hub_repository import HubRepository, HubRepositoryRemoval
 from .image import Image, ImageRemoval, PinnedImage
 from .ingress import IngressRoute
 from .jenkins_build import JenkinsBuild, JenkinsBuildStop
@@ -55,11 +55,12 @@ ANSWERS_ITSELF = (ProjectChild.__name__, EnvironmentClaim.__name__)
 REMOVALS: dict[str, type[ExternalResource]] = {
     **{resource.__name__: resource for resource in RESOURCES},
     # Looked at with another question when they are to go: does the build still run, are its applications gone, does
-    # nobody else use the repository, does no nameserver give the record any more, is there still a repository that
-    # could hold the image.
+    # nobody else use the repository, does no nameserver give the record any more, does nothing run an image of the
+    # image repository, is there still one that could hold the image.
     JenkinsBuild.__name__: JenkinsBuildStop,
     ArgoProject.__name__: ArgoProjectRemoval,
     ArgoRepository.__name__: ArgoRepositoryRemoval,
     DnsRecord.__name__: DnsRecordRemoval,
+    HubRepository.__name__: HubRepositoryRemoval,
     Image.__name__: ImageRemoval,
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from ..engine.resource import ABSENT, Intent, Observation
+from ..services.kubernetes import DEVOPS_PROJECT
+from .environment import Running, running
 from .marks import described, mark_in
 from .world import ExternalResource, World
 
@@ -17,6 +20,8 @@ class HubRepository(ExternalResource):
     namespace: str
     repository: str
     private: bool
+    user: str = ""
+    """Namespace and name of the DevOpsProject that runs images of it, where there is one."""
 
     @property
     def key(self) -> str:
@@ -41,3 +46,32 @@ class HubRepository(ExternalResource):
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.hub.delete_repository(self.namespace, self.repository)
+
+
+class HubRepositoryRemoval(HubRepository):
+    """The same repository, looked at for its removal: it stays while its project runs an image of it, which the nodes
+    may have to pull again at any time. A project that goes has nothing to run any more."""
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        seen = await super().observe(world, me, intent)
+        use = await self._use(world) if seen.exists and seen.owner == me else None
+        if use is None:
+            return seen
+        text = (
+            f"{use.environment} still runs {use.image} (deployment {use.record}); it goes when another image runs there"
+        )
+        return replace(seen, deleting=True, message=text, after=world.settings.poll_interval)
+
+    async def _use(self, world: World) -> Running | None:
+        namespace, _, name = self.user.partition("/")
+        project = await world.kubernetes.get(DEVOPS_PROJECT, namespace, name) if self.user else None
+        if project is None or "deletionTimestamp" in project["metadata"]:
+            return None
+        images = await running(world, namespace, project)
+        return next((each for each in images if _is_of(each.image, self.key)), None)
+
+
+def _is_of(image: str, repository: str) -> bool:
+    """An image is named with its registry in front, unless that is the default one."""
+    form = image.partition("@")[0]
+    return form == repository or form.endswith(f"/{repository}")

@@ -1,0 +1,127 @@
+"""Production runs an image of one repository, and `registry.repository` names another one since."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from devops_reconciler.resources.hub_repository import HubRepositoryRemoval
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, REGISTRY_SETTINGS
+from tests.unit.world import GIT_URL, ME, TEAM
+
+from .life import Life
+
+KINDS = ("DevOpsProject", "RegistrySettings", "JenkinsSettings", "ArgoSettings", "IngressResource")
+DELETE: dict[str, Any] = {"components": {"registry": {"deletionPolicy": "Delete"}}}
+REGISTRY = "RegistrySettings"
+
+
+def running(**spec: Any) -> Life:
+    life = Life()
+    life.project(**spec)
+    life.set_up()
+    return life
+
+
+async def polls(life: Life, count: int = 3) -> None:
+    for _ in range(count):
+        for kind in KINDS:
+            await life.turn("shop", kind)
+        life.out.clock.advance(timedelta(minutes=5))
+
+
+async def deploy(life: Life, name: str, health: str = "Healthy", **spec: Any) -> str | None:
+    life.out.argocd.health = health
+    life.out.clock.advance(timedelta(seconds=5))
+    if "rollbackTo" not in spec:
+        life.out.git.commit(GIT_URL, "main", f"{len(life.out.jenkins.triggers) + 1:040x}")
+    life.record(name, **spec)
+    await life.live(name, most=4000)
+    return life.reason(name)
+
+
+def change(life: Life, **spec: Any) -> None:
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": spec})
+
+
+def digest(life: Life, name: str) -> str:
+    return str(life.status(name)["image"]).partition("@")[2]
+
+
+async def moved(**spec: Any) -> Life:
+    """Production runs an image of acme/shop, and `registry.repository` has changed."""
+    life = running(**{**DELETE, **spec})
+    await deploy(life, "one")
+    assert life.holder() == "one"
+    change(life, registry={"repository": "shop2"})
+    await polls(life)
+    return life
+
+
+async def test_the_old_repository_stays_while_production_runs_an_image_of_it() -> None:
+    life = await moved()
+    assert sorted(life.out.hub.held) == ["acme/shop", "acme/shop2"]
+    assert life.reason("shop", "Ready", REGISTRY) == "True/Succeeded"
+    assert life.reason("shop", "CleanupVerified", REGISTRY) == "Unknown/Progressing"
+    said = (life.condition("shop", "CleanupVerified", REGISTRY) or {})["message"]
+    assert f"HubRepository acme/shop: production still runs acme/shop@{digest(life, 'one')}" in said
+
+
+async def test_the_old_repository_goes_when_an_image_of_the_new_one_has_proven_itself() -> None:
+    life = await moved()
+    assert await deploy(life, "bad", "Degraded") == "True/HealthTimeout"
+    await polls(life)
+    assert sorted(life.out.hub.held) == ["acme/shop", "acme/shop2"], "the failed one took nothing down"
+    assert await deploy(life, "two") == "True/Succeeded"
+    await polls(life)
+    assert list(life.out.hub.held) == ["acme/shop2"]
+    assert life.condition("shop", "CleanupVerified", REGISTRY) is None
+
+
+async def test_a_project_that_goes_takes_a_repository_along_whose_image_it_runs() -> None:
+    life = await moved()
+    life.out.kubernetes.mark_deleted(DEVOPS_PROJECT, TEAM, "shop")
+    life.out.kubernetes.mark_deleted(DEPLOYMENT_RECORD, TEAM, "one")
+    await life.live("one")
+    await life.delete("shop", REGISTRY)
+    assert life.out.hub.held == {}
+
+
+async def test_a_repository_that_is_to_stay_holds_nothing_up() -> None:
+    life = await moved(components={})
+    assert life.condition("shop", "CleanupVerified", REGISTRY) is None
+    assert sorted(life.out.hub.held) == ["acme/shop", "acme/shop2"]
+
+
+async def test_a_repository_deleted_by_itself_waits_for_the_image_that_runs() -> None:
+    life = running(**DELETE)
+    await deploy(life, "one")
+    life.out.kubernetes.mark_deleted(REGISTRY_SETTINGS, TEAM, "shop")
+    await life.turn("shop", REGISTRY)
+    assert "acme/shop" in life.out.hub.held
+    life.out.clock.advance(life.out.world.settings.cleanup_timeout + timedelta(seconds=1))
+    await life.turn("shop", REGISTRY)
+    assert life.reason("shop", "Stalled", REGISTRY) == "True/DeletionBlocked"
+    assert "production still runs acme/shop@" in (life.condition("shop", "Stalled", REGISTRY) or {})["message"]
+
+
+@pytest.mark.parametrize(
+    ("image", "stays"),
+    [
+        ("acme/shop", True),
+        ("registry.example.com:5000/acme/shop", True),
+        ("acme/shop2", False),
+        ("macme/shop", False),
+        ("acme/shop/web", False),
+    ],
+)
+async def test_an_image_is_known_by_its_repository_with_and_without_a_registry(image: str, stays: bool) -> None:
+    life = running()
+    held = {"name": "production", "holder": "gone", "commit": "c", "digest": "sha256:1", "image": image}
+    life.out.kubernetes.put(
+        DEVOPS_PROJECT, TEAM, {**life.see("shop", "DevOpsProject"), "status": {"environments": [held]}}
+    )
+    old = HubRepositoryRemoval(namespace="acme", repository="shop", private=True, user=f"{TEAM}/shop")
+    assert (await old.observe(life.out.world, ME, None)).deleting is stays
