@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..inputs.blocks import (
     Place,
     Source,
     image_repository,
+    plain_name,
     preview_namespaces,
     production_place,
     source,
@@ -141,7 +143,10 @@ async def _application(
         held = find(project, PRODUCTION)
     release: dict[str, Any] = {}
     if held is not None:
-        pin = release_of(application_name(subject.name), wanted, f"{image.form}@{held['digest']}", str(held["commit"]))
+        # Made again as it was: the image that runs may be of another repository than the spec names since.
+        runs = str(held.get("image") or image.form)
+        was = replace(wanted, image_name=subject.spec.kustomize.image_name or plain_name(runs))
+        pin = release_of(application_name(subject.name), was, f"{runs}@{held['digest']}", str(held["commit"]))
         release = {"source": pin.source_patch({}), "syncPolicy": pin.sync_policy}
     return ArgoApplication(
         name=application_name(subject.name),

@@ -125,3 +125,30 @@ async def test_an_image_is_known_by_its_repository_with_and_without_a_registry(i
     )
     old = HubRepositoryRemoval(namespace="acme", repository="shop", private=True, user=f"{TEAM}/shop")
     assert (await old.observe(life.out.world, ME, None)).deleting is stays
+
+
+# The application
+
+
+@pytest.mark.parametrize("kind", ["Kustomize", "Helm"])
+async def test_an_application_that_was_lost_is_made_again_with_the_image_that_ran(kind: str) -> None:
+    life = await moved(argo={"source": {"kind": kind}})
+    before = life.out.argocd.apps.pop("shop")["spec"]["source"]
+    await polls(life)
+    after = life.out.argocd.apps["shop"]["spec"]["source"]
+    assert {part: after.get(part) for part in ("kustomize", "helm")} == {
+        part: before.get(part) for part in ("kustomize", "helm")
+    }
+    assert f"acme/shop@{digest(life, 'one')}" in str(after) or kind == "Helm"
+
+
+async def test_a_release_that_names_no_image_yet_is_of_the_repository_of_the_spec() -> None:
+    life = running()
+    await deploy(life, "one")
+    before = life.out.argocd.apps["shop"]["spec"]["source"]["kustomize"]
+    project = life.see("shop", "DevOpsProject")
+    del project["status"]["environments"][0]["image"]
+    life.out.kubernetes.put(DEVOPS_PROJECT, TEAM, project)
+    del life.out.argocd.apps["shop"]
+    await polls(life)
+    assert life.out.argocd.apps["shop"]["spec"]["source"]["kustomize"] == before
