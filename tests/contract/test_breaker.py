@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
 
 from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError, ReconcilerError, ValidationError
@@ -388,6 +389,39 @@ async def test_a_git_repository_that_is_not_there_or_closed_does_not_count(servi
                 with pytest.raises((ValidationError, CredentialsError)):
                     await git.resolve(url, "main", credentials)
         assert services.breakers.of("git", server.address).failures == 0
+
+
+class StallingGitServer(GitServer):
+    """Of what is in `silent` it says nothing; of what is in `slow` it tells the refs and never sends a commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent: set[str] = set()
+        self.slow: set[str] = set()
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name in self.silent or (name in self.slow and b"command=fetch" in await request.read()):
+            await asyncio.Event().wait()
+        return await super()._serve(request)
+
+
+@pytest.mark.parametrize(("kind", "failures"), [("slow", 0), ("silent", 1)])
+async def test_a_git_repository_that_takes_too_long_counts_only_where_its_host_says_nothing_at_all(
+    services: Services, kind: str, failures: int
+) -> None:
+    async with StallingGitServer() as server:
+        sample = await SampleProject.create(server)
+        getattr(server, kind).add("shop")
+        git = Git(
+            [GitHost.parse(f"http://{server.address}")],
+            services.clock,
+            timeout=timedelta(seconds=3),
+            breaker_of=lambda host: services.breakers.of("git", host),
+        )
+        with pytest.raises(ExternalServiceError, match="not done within 3 s"):
+            await git.resolve(sample.url, await sample.head())
+        assert services.breakers.of("git", server.address).failures == failures
 
 
 # Health

@@ -12,13 +12,17 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import ExternalServiceError, ValidationError
 from devops_reconciler.runtime.urgency import Urgency, urgency
 from devops_reconciler.services.git import Git, GitCredentials
-from testbed.git_server import Repository
+from devops_reconciler.services.git_process import Repository as Source
+from devops_reconciler.services.git_session import Session
+from testbed.git import git as run
+from testbed.git_server import GitServer, Repository
 from testbed.waiting import eventually
 
-from .git_target import SECRET, answering, client, client_of, hash_of, server, shop
+from .git_target import SECRET, answering, client, client_of, commit, hash_of, server, shop
 
 __all__ = ["client", "server", "shop"]
 
@@ -140,3 +144,24 @@ async def test_the_configuration_of_the_machine_is_not_read(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     assert await client.resolve(shop.url, "main") == await hash_of(shop, "main")
+
+
+@pytest.mark.parametrize(("files", "size"), [(1, 300_000), (150, 2_000)])
+async def test_a_repository_that_is_larger_than_it_may_be_is_refused(
+    server: GitServer, tmp_path: Path, files: int, size: int
+) -> None:
+    """One object is unpacked as it comes, many are kept in the pack: git words the two in different ways."""
+    large = await server.create("large")
+    await run("config", "uploadpack.allowFilter", "false", cwd=large.path)
+    work, folder = tmp_path / "work", tmp_path / "session"
+    work.mkdir()
+    folder.mkdir()
+    await run("init", "--quiet", cwd=work)
+    for number in range(files):
+        (work / f"file{number}").write_bytes(os.urandom(size))
+    await commit(work, {})
+    await run("push", "--quiet", str(large.path), "HEAD:main", cwd=work)
+    session = Session("read file", Source(large.url), folder, file_limit=64 * 1024)
+    with pytest.raises(ValidationError, match="a file of more than 65536 bytes") as caught:
+        await session.read(await hash_of(large, "main"), "file0", 10)
+    assert caught.value.reason is Reason.REPOSITORY_UNREADABLE

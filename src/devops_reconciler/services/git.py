@@ -23,7 +23,7 @@ from ..runtime.slots import Slots
 from .addresses import Resolve, addresses_of, check_addresses, literal
 from .breaker import CircuitBreaker
 from .git_certificates import GitCertificates
-from .git_errors import SERVICE
+from .git_errors import SERVICE, SlowRepository, late
 from .git_names import FULL_COMMIT, SHORT_COMMIT, check_path, check_revision, check_url, host_of, is_at
 from .git_process import GitCredentials, Repository
 from .git_session import Session
@@ -155,22 +155,29 @@ class Git:
             breaker.check()  # what would be refused waits for no turn
         async with self._turns.place():
             act = partial(self._act, operation, repository, work)
-            return await (act() if breaker is None else breaker.call(act))
+            if breaker is None:
+                return await act()
+            try:
+                return await breaker.call(act)
+            except SlowRepository:
+                breaker.reconsider(None)  # else five tries of one tenant's repository stop the host for all
+                raise
 
     async def _act(self, operation: str, repository: Repository, work: Callable[[Session], Awaitable[T]]) -> T:
         """The work with its folder, its deadline, its place in the metrics."""
         started = self._clock.monotonic()
-        code = "ok"
+        code, session = "ok", None
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
                 held = await self._resolved(operation, repository)
                 kept = tempfile.TemporaryDirectory(prefix="git-", ignore_cleanup_errors=True)
                 with git_span(operation, repository.url), kept as folder:
-                    answer = await work(Session(operation, held, Path(folder)))
+                    session = Session(operation, held, Path(folder))
+                    answer = await work(session)
         except TimeoutError:
             code = "timeout"
-            text = f"git: {operation} of {repository.url}: not done within {self._timeout.total_seconds():g} s"
-            raise ExternalServiceError(text, service=SERVICE, maybe_applied=False) from None
+            answered = session is not None and session.answered
+            raise late(operation, repository, self._timeout.total_seconds(), answered=answered) from None
         except ReconcilerError as error:
             code = str(error.reason)
             raise

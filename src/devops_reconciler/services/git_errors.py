@@ -68,6 +68,26 @@ def unreadable(operation: str, repository: Repository, status: int | None = None
     return ValidationError(text, reason=Reason.REPOSITORY_UNREADABLE, status=status)
 
 
+def too_large(operation: str, repository: Repository, file_limit: int) -> ValidationError:
+    """Git was stopped at the largest file that it may write. Its words for that vary, down to none."""
+    text = (
+        f"git: {operation} of {repository.url}: the repository is too large: git needs a file of more than "
+        f"{file_limit} bytes; name a branch, a tag or a full commit hash, on a server that allows partial clones"
+    )
+    return ValidationError(text, reason=Reason.REPOSITORY_UNREADABLE)
+
+
+class SlowRepository(ExternalServiceError):
+    """Not done in time, though the host has answered: it is well, as far as this repository can tell."""
+
+
+def late(operation: str, repository: Repository, seconds: float, *, answered: bool) -> ExternalServiceError:
+    """The error at the deadline."""
+    text = f"git: {operation} of {repository.url}: not done within {seconds:g} s"
+    kind = SlowRepository if answered else ExternalServiceError
+    return kind(text, service=SERVICE, maybe_applied=False)
+
+
 def cleaned(stderr: str, repository: Repository) -> str:
     """The lines that tell the cause, in one, without secrets."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", stderr)]

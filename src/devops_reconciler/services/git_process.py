@@ -21,8 +21,6 @@ STDERR_LIMIT = 64 * 1024
 FILE_LIMIT = 512 * 1024 * 1024
 """Largest file that git may write, in bytes: a hostile repository must not fill the disk."""
 PATH = "/usr/local/bin:/usr/bin:/bin"
-# The limit is set by the shell, before git starts any process of its own; arguments are never read by the shell.
-LIMITED = ("/bin/sh", "-c", f'ulimit -c 0; ulimit -f {FILE_LIMIT // 512}; exec "$@"', "sh")
 
 
 @dataclass(frozen=True)
@@ -113,10 +111,12 @@ class Finished:
     cut: bool = False
 
 
-async def run_git(arguments: tuple[str, ...], environment: Mapping[str, str], *, limit: int) -> Finished:
+async def run_git(
+    arguments: tuple[str, ...], environment: Mapping[str, str], *, limit: int, file_limit: int = FILE_LIMIT
+) -> Finished:
     """Run git to its end and return up to `limit` bytes of its output. Cancelled: the process group is killed."""
     process = await asyncio.create_subprocess_exec(
-        *LIMITED,
+        *_limited(file_limit),
         "git",
         *arguments,
         env=dict(environment),
@@ -140,6 +140,11 @@ async def run_git(arguments: tuple[str, ...], environment: Mapping[str, str], *,
         errors.cancel()
         if await asyncio.shield(process.wait()) == -signal.SIGKILL:
             await asyncio.to_thread(_reap_group, process.pid)
+
+
+def _limited(file_limit: int) -> tuple[str, ...]:
+    """The shell sets the limit, before git starts any process of its own; it never reads the arguments."""
+    return ("/bin/sh", "-c", f'ulimit -c 0; ulimit -f {file_limit // 512}; exec "$@"', "sh")
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

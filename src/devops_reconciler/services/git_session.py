@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..api.errors import ValidationError
-from .git_errors import absent_commit, failure, not_served, unreadable
-from .git_process import Finished, Repository, run_git
+from .git_errors import absent_commit, failure, not_served, too_large, unreadable
+from .git_process import FILE_LIMIT, Finished, Repository, run_git
 from .traced import command_span
 
 OUTPUT_LIMIT = 1024 * 1024
@@ -23,13 +23,19 @@ WITH_FILES = "--no-filter"
 
 
 class Session:
-    """`folder` is empty, private and gone afterwards. `operation` names it in errors."""
+    """`folder` is empty, private and gone afterwards. `operation` names it in errors.
 
-    def __init__(self, operation: str, repository: Repository, folder: Path) -> None:
+    `answered` is whether the server has spoken Git's protocol, which its own trace tells.
+    """
+
+    def __init__(self, operation: str, repository: Repository, folder: Path, *, file_limit: int = FILE_LIMIT) -> None:
         self._operation = operation
         self._repository = repository
+        self._folder = folder
+        self._file_limit = file_limit
         self._packets = folder / "packets"
-        self._environment = repository.environment(folder)
+        self._environment = {**repository.environment(folder), "GIT_TRACE_PACKET": str(self._packets)}
+        self.answered = False
         self._made = False
 
     async def find_ref(self, name: str) -> str | None:
@@ -110,18 +116,25 @@ class Session:
             self._made = True
 
     async def _git(self, *arguments: str, limit: int = OUTPUT_LIMIT) -> Finished:
-        trace = {"GIT_TRACE_PACKET": str(self._packets)} if arguments[0] == "ls-remote" else {}
         with command_span("git", arguments[0]) as span:
-            finished = await run_git(arguments, self._environment | trace, limit=limit)
+            try:
+                finished = await run_git(arguments, self._environment, limit=limit, file_limit=self._file_limit)
+            finally:  # at the deadline too
+                self.answered = self._packets.is_file() and self._packets.stat().st_size > 0
             span.note({"process.exit.code": finished.code})
         return finished
 
     def _check_smart(self) -> None:
         """Raise unless the server spoke Git's protocol: git takes any page with status 200 for a list of refs, and a
-        page without refs must not pass for a repository without that revision. Its own trace tells the two apart."""
-        if not self._packets.is_file() or self._packets.stat().st_size == 0:
+        page without refs must not pass for a repository without that revision."""
+        if not self.answered:
             raise unreadable(self._operation, self._repository)
 
     def _check(self, finished: Finished) -> None:
+        if finished.code and self._limit_struck():
+            raise too_large(self._operation, self._repository, self._file_limit)
         if finished.code:
             raise failure(self._operation, self._repository, finished)
+
+    def _limit_struck(self) -> bool:
+        return any(path.is_file() and path.stat().st_size >= self._file_limit for path in self._folder.rglob("*"))
