@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from aio_pika import DeliveryMode
@@ -68,6 +69,44 @@ async def test_heartbeats_are_published_confirmed_and_repeated_by_ticks_until_th
 
     await eventually(over, "the end is confirmed")
     assert office.sender.confirmed("u-1") == 2
+
+
+async def test_a_full_queue_of_one_subscriber_holds_up_no_other(office: Office) -> None:
+    await office.start_sender()
+    heard = await heartbeat_queue(office)
+    full = await full_queue(office, "full.*")
+    office.sender.offer("u-2", [of_project("full", beat(sequence, uid="u-2")) for sequence in (1, 2, 3)])
+
+    async def refused() -> bool:
+        return "by 'full.shop-abc': refused: a queue that is bound to it is full" in await said(office)
+
+    await eventually(refused, "the check tells of the full queue")
+    office.sender.offer("u-1", [beat(1), beat(2, terminal=True)])
+    assert [message.message_id for message in await received(office, heard, 2)] == ["u-1-1", "u-1-2"]
+    assert [sequence for uid, sequence in office.told if uid == "u-2"] == [1]
+    received_of_full = [*await received(office, full, 1), *await received(office, full, 1)]
+    assert [message.message_id for message in received_of_full] == ["u-2-1", "u-2-2"]
+
+
+async def full_queue(office: Office, key: str) -> str:
+    """A queue with room for one heartbeat; what is more it rejects."""
+    name = f"{office.settings.rabbitmq_queue}.full"
+    async with office.channel() as channel:
+        arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        queue = await channel.declare_queue(name, durable=True, arguments=arguments)
+        await queue.bind(office.settings.rabbitmq_heartbeat_exchange, key)
+    return name
+
+
+def of_project(project: str, entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "payload": {**entry["payload"], "project": project}}
+
+
+async def said(office: Office) -> str:
+    try:
+        return await office.sender.check()
+    except ExternalServiceError as error:
+        return error.message
 
 
 async def test_the_health_check_covers_both_ways(office: Office) -> None:

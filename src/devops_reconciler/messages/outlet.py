@@ -40,6 +40,14 @@ class Outlet:
         """In the queue of the workers, or at one of them."""
         self.gone = False
         """Forgotten: nothing more is to be sent."""
+        self.tried = False
+        """The last attempt has no confirm, or not yet: others go first."""
+        self.refusals = 0
+        """How often in a row the broker did not take what was sent."""
+        self.refusal: str | None = None
+        """Why not."""
+        self.held_until: float | None = None
+        """Nothing is sent until then, on the monotonic clock; None where it is not held back."""
         self.due: float | None = None
         """When the next tick is due, on the monotonic clock."""
         self.origin = NO_ORIGIN
@@ -57,7 +65,7 @@ class Outlet:
             if sequence_of(entry) > highest:
                 self._waiting.append(entry)
                 highest = sequence_of(entry)
-        return bool(self._waiting)
+        return self.has_work
 
     @property
     def waiting(self) -> int:
@@ -67,7 +75,7 @@ class Outlet:
     @property
     def has_work(self) -> bool:
         """Whether a worker would find something to send."""
-        return not self.gone and (bool(self._waiting) or self._tick_wanted)
+        return not self.gone and self.held_until is None and (bool(self._waiting) or self._tick_wanted)
 
     def next(self) -> Entry | None:
         """What is to be sent next: a change, else a tick that was asked for, else None."""
@@ -81,7 +89,8 @@ class Outlet:
 
     def sent(self, entry: Entry, at: float, interval: float) -> int | None:
         """The broker has confirmed the entry. Gives its sequence where it was a change, None for a tick."""
-        self._tick_wanted = False
+        self._tick_wanted = self.tried = False
+        self.refusals, self.refusal = 0, None
         if "tick" in entry["payload"]:
             self._ticks = int(entry["payload"]["tick"])
             self.due = at + interval
@@ -100,8 +109,18 @@ class Outlet:
         if self.due is None or self.due > at:
             return False
         self.due = at + interval
-        self._tick_wanted = self._last is not None and not self._waiting
+        self._tick_wanted = self._last is not None and not self._waiting and self.held_until is None
         return self._tick_wanted
+
+    def hold(self, why: str, until: float) -> None:
+        """The broker does not take it: nothing is sent until then."""
+        self.refusal, self.held_until = why, until
+
+    def release(self, at: float) -> bool:
+        """End the hold where it is over. True where there is something to send."""
+        if self.held_until is not None and self.held_until <= at:
+            self.held_until = None
+        return self.has_work
 
     def drop_tick(self) -> None:
         """A tick that could not be sent is lost."""

@@ -12,19 +12,30 @@ from datetime import timedelta
 
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import DeliveryError, PublishError
 
 from ..api.errors import ExternalServiceError, ReconcilerError
 from .connection import SERVICE, Connect, Unroutable, ask, close, open_channel
 
 PUBLISH_TIMEOUT = timedelta(seconds=10)
 BLOCKED_AFTER = timedelta(milliseconds=100)
+UNANSWERED_LIMIT = 1000
+"""So many messages without an answer a connection may have: the AMQP client remembers each as long as it lives."""
 
 Prepare = Callable[[AbstractChannel], Awaitable[None]]
 """Declares what is published to, on each new connection."""
 
 
+class NotTaken(ExternalServiceError):
+    """The broker does not take this one message, though the connection is sound: others may well go through.
+
+    A queue that is bound to its routing key refuses it, being full, or keeps silent, having lost its majority. Other
+    queues may have it.
+    """
+
+
 class Publisher:
-    """Connects at the first use, and anew after each failure. Safe to use from many tasks at once."""
+    """Connects at the first use, and anew when the connection is no good. Safe to use from many tasks at once."""
 
     def __init__(self, connect: Connect, prepare: Prepare) -> None:
         self._connect = connect
@@ -32,6 +43,10 @@ class Publisher:
         self._opening = asyncio.Lock()
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
+        self._answers = 0
+        """How many messages the broker has confirmed or refused."""
+        self._unanswered = 0
+        """About how many it has kept silent on this connection."""
 
     async def open(self) -> AbstractChannel:
         """The open channel, made where there is none. Raises ReconcilerError."""
@@ -46,31 +61,49 @@ class Publisher:
             except ReconcilerError:
                 await self._discard()
                 raise
-            self._channel = channel
+            self._channel, self._unanswered = channel, 0
             return channel
 
     async def publish(self, exchange: str, routing_key: str, message: Message, *, mandatory: bool = False) -> None:
         """Return when the broker has confirmed the message. Raises ReconcilerError: then it may be there or not.
 
-        `mandatory`: raises `Unroutable` where no queue takes it.
+        `NotTaken` is about this message alone. `mandatory`: raises `Unroutable` where no queue takes it.
         """
         channel = await self.open()
-        what = f"publish to '{exchange}' by '{routing_key}'"
+        answers = self._answers
         try:
-            await ask(what, self._published(channel, exchange, routing_key, message, mandatory), PUBLISH_TIMEOUT)
-        except Unroutable:
+            published = self._published(channel, exchange, routing_key, message, mandatory)
+            await ask(_act(exchange, routing_key), published, PUBLISH_TIMEOUT)
+        except (NotTaken, Unroutable):
+            self._answers += 1
             raise
         except ReconcilerError as error:
             blocked = await self._is_blocked(channel)
+            if not blocked and self._answers > answers and self._may_stay(channel):
+                raise NotTaken(f"{error.message}, others have one", service=SERVICE) from error
             await self._drop(channel)
             raise (_blocked() if blocked else error) from error
+        self._answers += 1
+
+    def _may_stay(self, channel: AbstractChannel) -> bool:
+        """Whether a channel that has answered others meanwhile is kept in spite of one message without an answer."""
+        self._unanswered += 1
+        return not channel.is_closed and self._unanswered <= UNANSWERED_LIMIT
 
     async def _published(
         self, channel: AbstractChannel, exchange: str, routing_key: str, message: Message, mandatory: bool
     ) -> None:
         target = await channel.get_exchange(exchange, ensure=False)
         await self._unblocked()
-        await target.publish(message, routing_key, mandatory=mandatory)
+        try:
+            await target.publish(message, routing_key, mandatory=mandatory)
+        except PublishError:
+            raise
+        except DeliveryError as error:
+            raise NotTaken(
+                f"RabbitMQ: {_act(exchange, routing_key)}: refused: a queue that is bound to it is full, or ill",
+                service=SERVICE,
+            ) from error
 
     async def _unblocked(self) -> None:
         transport = self._connection.transport if self._connection is not None else None
@@ -113,6 +146,10 @@ class Publisher:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             await close(connection)
+
+
+def _act(exchange: str, routing_key: str) -> str:
+    return f"publish to '{exchange}' by '{routing_key}'"
 
 
 def _blocked() -> ExternalServiceError:

@@ -26,13 +26,18 @@ from ..runtime.tracing import NO_ORIGIN, Origin, carried
 from ..runtime.urgency import Urgency, urgency
 from .connection import SERVICE, Connect
 from .outlet import Entry, Outlet, is_sound, sequence_of
-from .publisher import Publisher
+from .publisher import NotTaken, Publisher
 from .topology import declare_heartbeats
 from .traced import sending
 
 WORKERS = 16
 """How many records are published for at the same time. One record has one message on its way."""
 RECONNECT = Backoff(first=timedelta(milliseconds=500), longest=timedelta(seconds=5))
+REFUSED = Backoff(first=timedelta(seconds=1), longest=timedelta(minutes=1))
+"""Between two attempts for a record whose heartbeats the broker does not take. Each one gives a copy to those queues
+that do take it."""
+HELD_GRAIN = timedelta(milliseconds=500)
+"""Whether a record's pause is over is looked at this often, while there are such."""
 TICK_GRAIN = 0.05
 """Ticks are looked for this often, as a part of their interval: records share a look."""
 FENCED = timedelta(milliseconds=500)
@@ -69,10 +74,11 @@ class HeartbeatSender:
         self._on_confirmed = on_confirmed
         self._may_send = may_send
         self._outlets: dict[str, Outlet] = {}
-        self._ready: asyncio.PriorityQueue[tuple[bool, int, str]] = asyncio.PriorityQueue()
-        """UIDs: first those of which nobody has heard yet, then in the order of their coming."""
+        self._ready: asyncio.PriorityQueue[tuple[bool, bool, int, str]] = asyncio.PriorityQueue()
+        """UIDs: last those that were tried in vain, first those of which nobody has heard yet, else as they come."""
         self._numbers = itertools.count()
         self._ticking = asyncio.Event()
+        self._holding = asyncio.Event()
         self._down: str | None = "not started"
         metrics.heartbeats_waiting.set_function(lambda: self.waiting)
 
@@ -116,7 +122,11 @@ class HeartbeatSender:
         """A sentence, or an ExternalServiceError that says why nothing can be sent now."""
         if self._down is not None:
             raise ExternalServiceError(f"no heartbeats are sent: {self._down}", service=SERVICE)
-        return f"{await self._publisher.check()}, {self.waiting} heartbeats wait"
+        said = f"{await self._publisher.check()}, {self.waiting} heartbeats wait"
+        refusals = [outlet.refusal for outlet in self._outlets.values() if outlet.refusal is not None]
+        if not refusals:
+            return said
+        return f"{said}; deployments whose heartbeats are not taken: {len(refusals)}, as {refusals[0]}"
 
     async def run(self) -> None:
         """Send until cancelled. Raises only what nobody foresaw."""
@@ -147,9 +157,10 @@ class HeartbeatSender:
         self._down = error.message
 
     async def _pump(self) -> None:
-        """Workers and ticks, until one of them fails: raises its error."""
+        """Workers and their timers, until one of them fails: raises its error."""
         tasks = [asyncio.create_task(self._work(), name=f"heartbeats {number}") for number in range(WORKERS)]
         tasks.append(asyncio.create_task(self._tick(), name="heartbeat ticks"))
+        tasks.append(asyncio.create_task(self._release(), name="heartbeats held"))
         tasks.append(asyncio.create_task(self._publisher.watch(), name="heartbeat connection"))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -168,6 +179,8 @@ class HeartbeatSender:
                 continue
             try:
                 await self._drain(uid, outlet)
+            except NotTaken as error:
+                self._hold(uid, outlet, error)
             finally:
                 outlet.scheduled = False
                 if outlet.has_work:
@@ -178,15 +191,41 @@ class HeartbeatSender:
             if not self._may_send():
                 await self._clock.sleep(FENCED)
                 continue
+            outlet.tried = True
             try:
                 await self._publish(uid, entry, outlet.origin)
             finally:
                 outlet.drop_tick()
             self._metrics.heartbeats_sent.inc()
+            if outlet.refusals:
+                _log.info("The heartbeats of a deployment are taken again", uid=uid, waiting=outlet.waiting)
             sequence = outlet.sent(entry, self._clock.monotonic(), self._interval)
             self._ticking.set()
             if sequence is not None and not outlet.gone:
                 self._on_confirmed(uid, sequence)
+
+    def _hold(self, uid: str, outlet: Outlet, error: NotTaken) -> None:
+        """A pause for this record alone: its heartbeats keep their order, and those of others go on."""
+        outlet.refusals += 1
+        if outlet.refusals == 1:
+            _log.warning("The heartbeats of a deployment are not taken", uid=uid, error=error.message)
+        pause = REFUSED.delay(outlet.refusals).total_seconds()
+        outlet.hold(error.message, self._clock.monotonic() + pause)
+        self._holding.set()
+
+    async def _release(self) -> None:
+        """Take up again, in its time, what was not taken."""
+        while True:
+            held = [(uid, outlet) for uid, outlet in self._outlets.items() if outlet.held_until is not None]
+            if not held:
+                self._holding.clear()
+                await self._holding.wait()
+                continue
+            now = self._clock.monotonic()
+            for uid, outlet in held:
+                if outlet.release(now):
+                    self._schedule(uid, outlet)
+            await self._clock.sleep(HELD_GRAIN)
 
     async def _publish(self, uid: str, entry: Entry, origin: Origin) -> None:
         payload, key = entry["payload"], _routing_key(entry)
@@ -195,24 +234,27 @@ class HeartbeatSender:
             await self._publisher.publish(self._exchange, key, _message(uid, entry))
 
     async def _tick(self) -> None:
-        """Ask for a tick of each record whose last word is `HEARTBEAT_INTERVAL` old."""
+        """Ask for a tick of each record whose last word is `HEARTBEAT_INTERVAL` old.
+
+        The look comes before the sleep: a connection may live shorter than that.
+        """
         while True:
+            now = self._clock.monotonic()
+            for uid, outlet in self._outlets.items():
+                if outlet.want_tick(now, self._interval):
+                    self._schedule(uid, outlet)
             dues = [outlet.due for outlet in self._outlets.values() if outlet.due is not None]
             if not dues:
                 self._ticking.clear()
                 await self._ticking.wait()
                 continue
-            wait = max(min(dues) - self._clock.monotonic(), self._interval * TICK_GRAIN)
+            wait = max(min(dues) - now, self._interval * TICK_GRAIN)
             await self._clock.sleep(timedelta(seconds=wait))
-            now = self._clock.monotonic()
-            for uid, outlet in self._outlets.items():
-                if outlet.want_tick(now, self._interval):
-                    self._schedule(uid, outlet)
 
     def _schedule(self, uid: str, outlet: Outlet) -> None:
         if not outlet.scheduled:
             outlet.scheduled = True
-            self._ready.put_nowait((outlet.confirmed > 0, next(self._numbers), uid))
+            self._ready.put_nowait((outlet.tried, outlet.confirmed > 0, next(self._numbers), uid))
 
 
 def _worst(errors: list[BaseException]) -> BaseException:

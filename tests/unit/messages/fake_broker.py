@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from aio_pika import Message
 from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import DeliveryError
+from pamqp.commands import Basic
 
 from devops_reconciler.api.errors import ExternalServiceError
 
@@ -38,7 +40,11 @@ class FakeBroker:
     def __init__(self) -> None:
         self.published: list[Published] = []
         self.faults: list[str] = []
-        """`ok`; `lost`: the message is not there, the connection breaks; `unconfirmed`: it is there all the same."""
+        """`ok`; `refused`; `lost`: it is not there, the connection breaks; `unconfirmed`: it is there all the same."""
+        self.refused: set[str] = set()
+        """Routing keys to which a queue is bound that is full, and rejects what is published."""
+        self.unanswered: set[str] = set()
+        """Routing keys to which a queue is bound that has no majority: it is silent about what is published."""
         self.down = False
         self.connections = 0
         self.gate: asyncio.Event | None = None
@@ -72,15 +78,19 @@ class _Connection:
 
     def __init__(self, broker: FakeBroker) -> None:
         self._broker = broker
+        self._opened_channels: list[_Channel] = []
 
     async def _opened(self) -> _Channel:
-        return self._broker.opened()
+        channel = self._broker.opened()
+        self._opened_channels.append(channel)
+        return channel
 
     def channel(self, **_options: Any) -> Any:
         return self._opened()
 
     async def close(self) -> None:
-        pass
+        for channel in self._opened_channels:
+            channel.break_()
 
 
 class _Channel:
@@ -117,6 +127,11 @@ class _Exchange:
         await asyncio.sleep(0)
         if self._channel.is_closed or fault == "lost":
             broker.cut()
+            raise ConnectionResetError("the connection was lost")
+        if fault == "refused" or routing_key in broker.refused:
+            raise DeliveryError(None, Basic.Nack(1))
+        if routing_key in broker.unanswered:
+            await self._channel.closed()
             raise ConnectionResetError("the connection was lost")
         broker.published.append(Published(self._name, routing_key, message))
         if broker.gate is not None:

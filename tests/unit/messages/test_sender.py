@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.api.heartbeat import heartbeat, heartbeat_body, ticked
-from devops_reconciler.messages.sender import WORKERS, HeartbeatSender
+from devops_reconciler.messages import publisher
+from devops_reconciler.messages.sender import REFUSED, WORKERS, HeartbeatSender
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.metrics import Metrics
 
@@ -282,7 +284,99 @@ async def test_a_listener_that_fails_is_no_matter_of_the_broker(desk: Desk) -> N
     assert sender.confirmed("u-2") == 1
 
 
-FAULTS = st.lists(st.sampled_from(["ok", "ok", "lost", "unconfirmed"]), max_size=30)
+async def test_a_queue_that_refuses_one_deployment_holds_up_no_other(desk: Desk) -> None:
+    refused = [f"full-{number}" for number in range(2 * WORKERS)]
+    desk.broker.refused = {f"shop.shop-{uid}" for uid in refused}
+    for uid in refused:
+        desk.sender.offer(uid, [beat(1, uid), beat(2, uid)])
+    desk.sender.offer("u-1", [beat(1), beat(2), beat(3)])
+    await until(lambda: desk.told == [("u-1", 1), ("u-1", 2), ("u-1", 3)])
+    await desk.pass_time(35)
+    assert desk.ids == ["u-1-1", "u-1-2", "u-1-3", "u-1-3-1", "u-1-3-2", "u-1-3-3"]
+    assert desk.broker.connections == 1
+
+
+async def test_what_was_refused_comes_in_order_when_its_queue_has_room_again(desk: Desk) -> None:
+    desk.broker.refused = {"shop.shop-u-1"}
+    desk.sender.offer("u-1", [beat(1), beat(2)])
+    await desk.pass_time(90)
+    desk.sender.offer("u-1", [beat(1), beat(2), beat(3)])
+    assert await desk.sender.check() == (
+        "connected, 3 heartbeats wait; deployments whose heartbeats are not taken: 1, as RabbitMQ: publish to "
+        "'devops.heartbeat' by 'shop.shop-u-1': refused: a queue that is bound to it is full, or ill"
+    )
+    desk.broker.refused = set()
+    await desk.pass_time(REFUSED.longest.total_seconds() + 1)
+    assert [one for one in desk.ids if one.count("-") == 2] == ["u-1-1", "u-1-2", "u-1-3"]
+    assert desk.told == [("u-1", 1), ("u-1", 2), ("u-1", 3)]
+    assert await desk.sender.check() == "connected, 0 heartbeats wait"
+
+
+async def test_what_is_refused_is_tried_ever_more_seldom(desk: Desk) -> None:
+    attempts = Counter[str]()
+    desk.broker.refused = Counted({"shop.shop-u-1"}, attempts)
+    desk.sender.offer("u-1", [beat(1)])
+    await desk.pass_time(60)
+    first = attempts["shop.shop-u-1"]
+    assert 5 <= first <= 12
+    await desk.pass_time(600)
+    assert 9 <= attempts["shop.shop-u-1"] - first <= 22
+
+
+class Counted(set[str]):
+    """Counts who looks for what."""
+
+    def __init__(self, keys: set[str], attempts: Counter[str]) -> None:
+        super().__init__(keys)
+        self.attempts = attempts
+
+    def __contains__(self, key: object) -> bool:
+        self.attempts[str(key)] += 1
+        return super().__contains__(key)
+
+
+async def test_a_refused_tick_is_lost(desk: Desk) -> None:
+    desk.sender.offer("u-1", [beat(1)])
+    await until(lambda: desk.told == [("u-1", 1)])
+    desk.broker.refused = {"shop.shop-u-1"}
+    await desk.pass_time(12)
+    desk.broker.refused = set()
+    await desk.pass_time(11)
+    assert desk.ids == ["u-1-1", "u-1-1-1"]
+
+
+async def test_queues_that_do_not_answer_hold_up_no_other_deployment(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_TIMEOUT", timedelta(milliseconds=50))
+    silent = [f"silent-{number}" for number in range(2 * WORKERS)]
+    desk.broker.unanswered = {f"shop.shop-{uid}" for uid in silent}
+    desk.sender.offer("u-1", [beat(1)])
+    await until(lambda: desk.told == [("u-1", 1)])
+    for uid in silent:
+        desk.sender.offer(uid, [beat(1, uid)])
+    await turns()
+    desk.sender.offer("u-1", [beat(1), beat(2)])
+    async with asyncio.timeout(30):
+        while len(desk.told) < 2:
+            desk.clock.advance(timedelta(milliseconds=10))
+            await asyncio.sleep(0)
+    assert desk.told == [("u-1", 1), ("u-1", 2)]
+
+
+async def test_ticks_go_out_however_short_connections_live(desk: Desk) -> None:
+    desk.sender.offer("u-1", [beat(1)])
+    await until(lambda: len(desk.ids) == 1)
+    for _ in range(70):
+        desk.broker.cut()
+        await turns()
+        await desk.pass_time(0.5)
+        await turns()
+    assert desk.broker.connections == 71
+    assert desk.ids[1:4] == ["u-1-1-1", "u-1-1-2", "u-1-1-3"]
+
+
+FAULTS = st.lists(st.sampled_from(["ok", "ok", "lost", "unconfirmed", "refused"]), max_size=30)
 OFFERS = st.lists(
     st.tuples(st.sampled_from(["u-1", "u-2", "u-3"]), st.integers(1, 4), st.floats(0, 15)), min_size=1, max_size=12
 )
@@ -306,8 +400,11 @@ async def _survive(faults: list[str], offers: list[tuple[str, int, float]]) -> N
             outbox += [beat(len(outbox) + 1 + more, uid) for more in range(count)]
             desk.sender.offer(uid, outbox)
             await desk.pass_time(pause)
-        # Each fault costs at most one attempt to connect, of at most five seconds.
-        await desk.pass_time(5 * len(faults) + 20)
+        # Each fault costs at most one attempt to connect, of five seconds, or one pause of a minute.
+        for _ in range(60 * len(faults) + 20):
+            await desk.pass_time(1)
+            if not desk.sender.waiting:
+                break
     finally:
         await desk.end()
     for uid, outbox in outboxes.items():
