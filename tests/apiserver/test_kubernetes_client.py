@@ -169,6 +169,23 @@ async def test_a_field_of_another_manager_is_a_conflict_unless_forced(
     assert (await client.apply(CONFIG_MAP, namespace, config("shared", a="ours"), force=True))["data"] == {"a": "ours"}
 
 
+async def test_apply_takes_any_text_as_create_does(client: Kubernetes, namespace: str) -> None:
+    """What is applied is read as YAML there, which has other escapes and line breaks than JSON."""
+    text = "Anna 🚀 é\t\n\r\x00\x1f\x7f\x80\x85\x9f\xa0\u2028\u2029\ufeff\ufffd\ufffe\uffff\U0001fffe\U0010ffff"
+    text += "\\ud83d \\N \" ' # : - {"
+    await client.create(CONFIG_MAP, namespace, config("created", text=text))
+    await client.apply(CONFIG_MAP, namespace, config("applied", text=text))
+    for name in ("created", "applied"):
+        there = await client.get(CONFIG_MAP, namespace, name)
+        assert there is not None
+        assert there["data"] == {"text": text}
+
+
+async def test_half_a_character_is_refused_by_apply(client: Kubernetes, namespace: str) -> None:
+    with pytest.raises(ValidationError, match="invalid Unicode character escape code"):
+        await client.apply(CONFIG_MAP, namespace, config("half", text="\ud83d"))
+
+
 async def test_apply_makes_what_is_not_there(client: Kubernetes, namespace: str) -> None:
     made = await client.apply(DEVOPS_PROJECT, namespace, project())
     assert made["status"]["observedGeneration"] == -1

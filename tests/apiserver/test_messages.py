@@ -37,6 +37,18 @@ async def office(control_plane: ControlPlane, rabbitmq: RabbitMQ, namespace: str
         yield opened
 
 
+async def test_a_project_may_have_an_emoji_in_its_texts(office: Office) -> None:
+    await office.start_listener()
+    message = initialize_message("shop", {**SPEC, "displayName": "Shop 🛒"})
+    message["payload"]["requested_by"] = "Anna 🚀"
+    await office.send(message)
+    assert await office.settled(1) == ["applied"]
+    project = await office.project()
+    assert project is not None
+    assert project["spec"]["displayName"] == "Shop 🛒"
+    assert project["metadata"]["annotations"]["freeleaps.com/requested-by"] == "Anna 🚀"
+
+
 async def test_a_project_is_set_up_and_deployed_by_messages(office: Office) -> None:
     await office.start_listener()
     await office.send(initialize_message("shop", SPEC))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -16,6 +17,9 @@ Object = dict[str, Any]
 Query = Mapping[str, str | None]
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
+
+_UNLIKE_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+"""What YAML forbids in a text, or takes for a line break, where JSON does not; and halves of characters."""
 
 
 class Token(Protocol):
@@ -42,7 +46,7 @@ class Calls:
         path = ref.path if ref.name is None or method != "POST" else Ref(ref.kind, ref.namespace).path
         present = {key: value for key, value in (query or {}).items() if value is not None}
         path += "?" + urlencode(present) if present else ""
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else _encoded(body, content)
         operation = f"{verb} {ref.operation}"
         try:
             response = await self._authorized(operation, method, path, data, content)
@@ -96,3 +100,11 @@ class Calls:
 
 def _headers(token: str | None) -> dict[str, str]:
     return {"Accept": JSON} | ({"Authorization": f"Bearer {token}"} if token else {})
+
+
+def _encoded(body: Any, content: str) -> bytes:
+    """JSON. What is applied the server reads as YAML, which knows no pair of escapes for one character."""
+    if content != APPLY:
+        return json.dumps(body).encode()
+    text = json.dumps(body, ensure_ascii=False)
+    return _UNLIKE_IN_YAML.sub(lambda found: f"\\u{ord(found.group()):04x}", text).encode()

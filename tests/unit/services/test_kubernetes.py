@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import (
@@ -184,6 +187,30 @@ async def test_an_answer_that_is_no_object_is_an_external_failure(
 ) -> None:
     with pytest.raises(ExternalServiceError, match="not usable"):
         await call(client_on(Scripted(Response(200, {}, body))))  # type: ignore[misc]
+
+
+@given(st.text(st.characters()))
+@example("\x7f\x85\x9f\u2028\u2029\ufeff\ufffe\uffff\U0001f6d2")
+def test_what_is_applied_is_json_that_yaml_reads_alike(text: str) -> None:
+    """The server reads it as YAML: no surrogate escapes, and nothing that is a line break or forbidden there."""
+
+    async def body() -> bytes:
+        transport = Scripted(Response(200, {}, b"{}"))
+        await client_on(transport).apply(CONFIG_MAP, "shop", {"metadata": {"name": "one"}, "data": {"text": text}})
+        return transport.requests[0].body or b""
+
+    sent = asyncio.run(body()).decode()
+    assert json.loads(sent)["data"]["text"] == text
+    assert not re.search(r"[^\x20-\x7e\xa0-\u2027\u202a-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]", sent)
+    assert all(character in sent for character in text if ord(character) > 0xFFFF)
+
+
+async def test_an_emoji_is_applied_as_it_is_and_created_as_before() -> None:
+    made = {"metadata": {"name": "one"}, "data": {"text": "Shop 🛒"}}
+    for write, sent in ((Kubernetes.apply, '"Shop 🛒"'.encode()), (Kubernetes.create, rb'"Shop \ud83d\uded2"')):
+        transport = Scripted(Response(200, {}, b"{}"))
+        await write(client_on(transport), CONFIG_MAP, "shop", made)
+        assert sent in (transport.requests[0].body or b"")
 
 
 async def test_a_missing_page_of_a_proxy_is_no_absence() -> None:
