@@ -33,7 +33,8 @@ def sequence_of(entry: Entry) -> int:
 class Outlet:
     """The heartbeats of one record. Entries are kept by reference, never copied or changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, uid: str) -> None:
+        self.uid = uid
         self.confirmed = 0
         """The highest sequence that the broker has confirmed to this process."""
         self.scheduled = False

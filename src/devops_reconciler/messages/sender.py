@@ -74,8 +74,9 @@ class HeartbeatSender:
         self._on_confirmed = on_confirmed
         self._may_send = may_send
         self._outlets: dict[str, Outlet] = {}
-        self._ready: asyncio.PriorityQueue[tuple[bool, bool, int, str]] = asyncio.PriorityQueue()
-        """UIDs: last those that were tried in vain, first those of which nobody has heard yet, else as they come."""
+        self._ready: asyncio.PriorityQueue[tuple[bool, bool, int, Outlet]] = asyncio.PriorityQueue()
+        """Last those that were tried in vain, first those of which nobody has heard yet, else as they come. Some may be
+        gone, and their record may have another one by now."""
         self._numbers = itertools.count()
         self._ticking = asyncio.Event()
         self._holding = asyncio.Event()
@@ -92,10 +93,10 @@ class HeartbeatSender:
             _log.error(
                 "Entries of an outbox are no heartbeats and are left out", uid=uid, count=len(outbox) - len(sound)
             )
-        outlet = self._outlets.setdefault(uid, Outlet())
+        outlet = self._outlets.setdefault(uid, Outlet(uid))
         outlet.origin = origin
         if outlet.offer(sound):
-            self._schedule(uid, outlet)
+            self._schedule(outlet)
 
     def confirmed(self, uid: str) -> int:
         """The highest sequence of the record that the broker has confirmed to this process; 0 for none."""
@@ -112,6 +113,8 @@ class HeartbeatSender:
         """Another replica sends from now on."""
         for uid in tuple(self._outlets):
             self.forget(uid)
+        while not self._ready.empty():
+            self._ready.get_nowait()
 
     @property
     def waiting(self) -> int:
@@ -173,42 +176,39 @@ class HeartbeatSender:
 
     async def _work(self) -> None:
         while True:
-            *_, uid = await self._ready.get()
-            outlet = self._outlets.get(uid)
-            if outlet is None:
-                continue
+            *_, outlet = await self._ready.get()
             try:
-                await self._drain(uid, outlet)
+                await self._drain(outlet)
             except NotTaken as error:
-                self._hold(uid, outlet, error)
+                self._hold(outlet, error)
             finally:
                 outlet.scheduled = False
                 if outlet.has_work:
-                    self._schedule(uid, outlet)
+                    self._schedule(outlet)
 
-    async def _drain(self, uid: str, outlet: Outlet) -> None:
+    async def _drain(self, outlet: Outlet) -> None:
         while (entry := outlet.next()) is not None:
             if not self._may_send():
                 await self._clock.sleep(FENCED)
                 continue
             outlet.tried = True
             try:
-                await self._publish(uid, entry, outlet.origin)
+                await self._publish(outlet.uid, entry, outlet.origin)
             finally:
                 outlet.drop_tick()
             self._metrics.heartbeats_sent.inc()
             if outlet.refusals:
-                _log.info("The heartbeats of a deployment are taken again", uid=uid, waiting=outlet.waiting)
+                _log.info("The heartbeats of a deployment are taken again", uid=outlet.uid, waiting=outlet.waiting)
             sequence = outlet.sent(entry, self._clock.monotonic(), self._interval)
             self._ticking.set()
             if sequence is not None and not outlet.gone:
-                self._on_confirmed(uid, sequence)
+                self._on_confirmed(outlet.uid, sequence)
 
-    def _hold(self, uid: str, outlet: Outlet, error: NotTaken) -> None:
+    def _hold(self, outlet: Outlet, error: NotTaken) -> None:
         """A pause for this record alone: its heartbeats keep their order, and those of others go on."""
         outlet.refusals += 1
         if outlet.refusals == 1:
-            _log.warning("The heartbeats of a deployment are not taken", uid=uid, error=error.message)
+            _log.warning("The heartbeats of a deployment are not taken", uid=outlet.uid, error=error.message)
         pause = REFUSED.delay(outlet.refusals).total_seconds()
         outlet.hold(error.message, self._clock.monotonic() + pause)
         self._holding.set()
@@ -216,15 +216,15 @@ class HeartbeatSender:
     async def _release(self) -> None:
         """Take up again, in its time, what was not taken."""
         while True:
-            held = [(uid, outlet) for uid, outlet in self._outlets.items() if outlet.held_until is not None]
+            held = [outlet for outlet in self._outlets.values() if outlet.held_until is not None]
             if not held:
                 self._holding.clear()
                 await self._holding.wait()
                 continue
             now = self._clock.monotonic()
-            for uid, outlet in held:
+            for outlet in held:
                 if outlet.release(now):
-                    self._schedule(uid, outlet)
+                    self._schedule(outlet)
             await self._clock.sleep(HELD_GRAIN)
 
     async def _publish(self, uid: str, entry: Entry, origin: Origin) -> None:
@@ -240,9 +240,9 @@ class HeartbeatSender:
         """
         while True:
             now = self._clock.monotonic()
-            for uid, outlet in self._outlets.items():
+            for outlet in self._outlets.values():
                 if outlet.want_tick(now, self._interval):
-                    self._schedule(uid, outlet)
+                    self._schedule(outlet)
             dues = [outlet.due for outlet in self._outlets.values() if outlet.due is not None]
             if not dues:
                 self._ticking.clear()
@@ -251,10 +251,10 @@ class HeartbeatSender:
             wait = max(min(dues) - now, self._interval * TICK_GRAIN)
             await self._clock.sleep(timedelta(seconds=wait))
 
-    def _schedule(self, uid: str, outlet: Outlet) -> None:
+    def _schedule(self, outlet: Outlet) -> None:
         if not outlet.scheduled:
             outlet.scheduled = True
-            self._ready.put_nowait((outlet.tried, outlet.confirmed > 0, next(self._numbers), uid))
+            self._ready.put_nowait((outlet.tried, outlet.confirmed > 0, next(self._numbers), outlet))
 
 
 def _worst(errors: list[BaseException]) -> BaseException:

@@ -71,6 +71,10 @@ class Desk:
     def ids(self) -> list[str]:
         return [one.message_id for one in self.broker.published]
 
+    def unconfirmed(self, uid: str, outbox: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What is left in a record's status."""
+        return outbox[sum(of == uid for of, _ in self.told) :]
+
     async def pass_time(self, seconds: float) -> None:
         """In small steps, as ticks and attempts to connect follow one another."""
         for _ in range(int(seconds * 2)):
@@ -378,27 +382,34 @@ async def test_ticks_go_out_however_short_connections_live(desk: Desk) -> None:
 
 FAULTS = st.lists(st.sampled_from(["ok", "ok", "lost", "unconfirmed", "refused"]), max_size=30)
 OFFERS = st.lists(
-    st.tuples(st.sampled_from(["u-1", "u-2", "u-3"]), st.integers(1, 4), st.floats(0, 15)), min_size=1, max_size=12
+    st.tuples(st.sampled_from(["u-1", "u-2", "u-3"]), st.integers(1, 4), st.floats(0, 15), st.booleans()),
+    min_size=1,
+    max_size=12,
 )
+"""Record, how many changes, the time until the next offer, and whether the Lease was lost and taken again before."""
 
 
 @settings(max_examples=60, deadline=None)
 @given(faults=FAULTS, offers=OFFERS)
 def test_receivers_see_every_change_once_in_order_whatever_happens(
-    faults: list[str], offers: list[tuple[str, int, float]]
+    faults: list[str], offers: list[tuple[str, int, float, bool]]
 ) -> None:
     asyncio.run(_survive(faults, offers))
 
 
-async def _survive(faults: list[str], offers: list[tuple[str, int, float]]) -> None:
+async def _survive(faults: list[str], offers: list[tuple[str, int, float, bool]]) -> None:
     desk = Desk()
     desk.broker.faults = list(faults)
     outboxes: dict[str, list[dict[str, Any]]] = {}
     try:
-        for uid, count, pause in offers:
+        for uid, count, pause, new_term in offers:
+            if new_term:
+                desk.sender.forget_all()
+                for known, outbox in outboxes.items():
+                    desk.sender.offer(known, desk.unconfirmed(known, outbox))
             outbox = outboxes.setdefault(uid, [])
             outbox += [beat(len(outbox) + 1 + more, uid) for more in range(count)]
-            desk.sender.offer(uid, outbox)
+            desk.sender.offer(uid, desk.unconfirmed(uid, outbox))
             await desk.pass_time(pause)
         # Each fault costs at most one attempt to connect, of five seconds, or one pause of a minute.
         for _ in range(60 * len(faults) + 20):
@@ -452,3 +463,31 @@ async def test_a_replica_that_stands_by_forgets_what_it_would_have_sent(desk: De
     await desk.pass_time(30)
     assert desk.ids == []
     assert desk.sender.waiting == 0
+
+
+async def test_what_waits_since_an_earlier_term_of_the_lease_is_sent_once_and_in_order(desk: Desk) -> None:
+    await until(lambda: desk.broker.connections == 1)
+    desk.broker.go_down()
+    for _ in range(3):
+        desk.sender.offer("u-1", [beat(1), beat(2)])
+        await desk.pass_time(5)
+        desk.sender.forget_all()
+    desk.sender.offer("u-1", [beat(1), beat(2)])
+    desk.broker.down = False
+    await desk.pass_time(6)
+    assert desk.ids == ["u-1-1", "u-1-2"]
+    assert desk.told == [("u-1", 1), ("u-1", 2)]
+    assert not desk.task.done()
+
+
+async def test_a_record_that_was_forgotten_and_comes_again_begins_anew(desk: Desk) -> None:
+    desk.broker.gate = asyncio.Event()
+    desk.sender.offer("u-1", [beat(1), beat(2)])
+    await until(lambda: desk.ids == ["u-1-1"])
+    desk.sender.forget("u-1")
+    desk.sender.offer("u-1", [beat(1), beat(2), beat(3)])
+    desk.broker.gate.set()
+    await until(lambda: len(desk.told) == 3)
+    await turns()
+    assert desk.ids == ["u-1-1", "u-1-1", "u-1-2", "u-1-3"]
+    assert desk.told == [("u-1", 1), ("u-1", 2), ("u-1", 3)]
