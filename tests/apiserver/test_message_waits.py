@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
-from devops_reconciler.messages import listener
+from devops_reconciler.messages import holding, listener
 from devops_reconciler.messages.publish import initialize_message, reconcile_message
+from devops_reconciler.runtime.manager import Backoff
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from testbed.kubernetes import ControlPlane
 from testbed.rabbitmq import RabbitMQ
@@ -78,3 +80,67 @@ async def test_what_waits_is_bounded_and_consuming_goes_on_after_it(
     await office.settled(2 + 4 * PREFETCH)
     await office.waiting(office.settings.rabbitmq_queue, 0)
     assert office.listener.takes
+
+
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+
+
+async def guard(control_plane: ControlPlane, namespace: str, project: str) -> str:
+    """An admission webhook that nobody serves, for the records of one project; its name."""
+    webhook = {
+        "name": "policy.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": [
+            {
+                "apiGroups": ["freeleaps.com"],
+                "apiVersions": ["*"],
+                "operations": ["CREATE"],
+                "resources": ["deploymentrecords"],
+            }
+        ],
+        "objectSelector": {"matchLabels": {"freeleaps.com/project": project}},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": "Fail",
+    }
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": namespace},
+        "webhooks": [webhook],
+    }
+    await control_plane.apply([configuration])
+    return namespace
+
+
+async def test_a_project_whose_admission_webhook_is_down_holds_up_no_other(
+    office: Office, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = timedelta(milliseconds=1)
+    monkeypatch.setattr(holding, "PROBE", Backoff(first=at_once, longest=at_once))
+    name = await guard(control_plane, office.namespace, "sick")
+    try:
+        sent = 0
+
+        async def held() -> bool:
+            nonlocal sent
+            # The API server asks a new webhook a moment after it has been told of it.
+            await office.send(reconcile_message("sick", "deploy"))
+            sent += 1
+            return "failed calling webhook" in await office.listener.check()
+
+        await eventually(held, "a message cannot be written")
+        events = [await office.send(reconcile_message(f"p-{number}", "deploy")) for number in range(3 * PREFETCH)]
+        for number, event_id in enumerate(events):
+            await office.record(event_id, f"p-{number}")
+
+        async def goes_on() -> bool:
+            said = await office.listener.check()
+            return said.startswith("takes messages from") and "failed calling webhook" in said
+
+        await eventually(goes_on, "others go on, and the check says what is waited for")
+    finally:
+        await control_plane.delete(f"{WEBHOOKS}/{name}")
+    await office.settled(1 + sent + len(events))
+    await office.waiting(office.settings.rabbitmq_queue, 0)

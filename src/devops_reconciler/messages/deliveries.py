@@ -25,6 +25,7 @@ from ..runtime.waiting import first_of
 from .canary import TYPE as CANARY
 from .canary import is_canary
 from .connection import ask
+from .holding import Holding
 from .inbox import Outcome, read
 from .traced import taking
 from .verdict import UNFORESEEN_ATTEMPTS, Verdict, reason_and_text, verdict
@@ -70,6 +71,8 @@ class _Work:
     outcome: Outcome | None = None
     failures: int = 0
     unforeseen: int = 0
+    answers: int = 0
+    """How many writes of all had been answered when the last try of this one began."""
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Lane:
 
 
 class Deliveries:
-    """Works on what `take` gives it. `changed` is set whenever `held`, `waiting` or `broken` became different."""
+    """Works on what `take` gives it. `changed` is set whenever `stops`, `held`, `stuck` or `broken` have changed."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
@@ -98,7 +101,7 @@ class Deliveries:
         self.settled_at = lane.clock.monotonic()
         """When a delivery was last acknowledged; at first, the beginning."""
         self._open: set[_Work] = set()
-        self._held: dict[_Work, str] = {}
+        self._holding = Holding(lane.clock)
         self._waiting: dict[tuple[str, str], str] = {}
         """Why the first message of a project waits, while it does."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,7 +112,17 @@ class Deliveries:
     @property
     def held(self) -> int:
         """How many deliveries wait for a service that is away."""
-        return len(self._held)
+        return len(self._holding)
+
+    @property
+    def stops(self) -> bool:
+        """Whether no more is to be taken, because nothing can be written; now and then one more is tried."""
+        return self._holding.stops
+
+    def stuck(self, consumer: str | None = None) -> int:
+        """How many deliveries wait or are held, or are behind such a one: of this consumer tag, or of all."""
+        places = self._holding.places | set(self._waiting)
+        return sum(work.place in places and consumer in (None, work.delivery.consumer_tag) for work in self._open)
 
     def waiting(self, consumer: str | None = None) -> int:
         """How many deliveries wait for their project, or behind one that does: of this consumer tag, or of all."""
@@ -135,7 +148,7 @@ class Deliveries:
     @property
     def why_held(self) -> str:
         """The error of one of them."""
-        return next(iter(self._held.values()), "")
+        return self._holding.why
 
     def take(self, delivery: AbstractIncomingMessage) -> None:
         """Begin to work on a delivery."""
@@ -146,13 +159,15 @@ class Deliveries:
         self._read(work)
         place = work.place
         before = self._last.get(place) if place is not None else None
+        if place is not None and before is None:
+            self._holding.note_probe()
         self._open.add(work)
         task = self._begin(self._settle(work, before))
         task.add_done_callback(lambda _: self._open.discard(work))
         if place is not None:
             self._last[place] = task
             task.add_done_callback(lambda done: self._forget(place, done))
-            if place in self._waiting:
+            if self.held or place in self._waiting:
                 self.changed.set()
 
     def _read(self, work: _Work) -> None:
@@ -186,6 +201,7 @@ class Deliveries:
     def _forget(self, place: tuple[str, str], task: asyncio.Task[None]) -> None:
         if self._last.get(place) is task:
             del self._last[place]
+            self._holding.forget(place)
         if self._waiting.pop(place, None) is not None:
             self.changed.set()
 
@@ -213,6 +229,7 @@ class Deliveries:
 
     async def _attempt(self, work: _Work) -> BaseException | None:
         """One try, as a task of its own, so that any failure can be looked at instead of being caught."""
+        work.answers = self._holding.answers
         attempt = asyncio.create_task(self._handle(work))
         try:
             await asyncio.wait({attempt})
@@ -229,6 +246,8 @@ class Deliveries:
             await self._lane.bury(work.delivery, *work.doom)
         elif work.outcome is None and work.message is not None:
             work.outcome = await self._lane.inbox.accept(work.message)
+            if self._holding.note_answer(work.place):
+                self._wake()
         self._release(work)
         await self._acknowledge(work)
 
@@ -248,15 +267,19 @@ class Deliveries:
         return True
 
     def _release(self, work: _Work) -> None:
-        if self._held.pop(work, None) is not None:
-            self._answered.set()
-            self._answered = asyncio.Event()
-            self.changed.set()
+        if self._holding.release(work):
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let all that pause try again: somebody has got through."""
+        self._answered.set()
+        self._answered = asyncio.Event()
+        self.changed.set()
 
     def _judge(self, work: _Work, error: BaseException) -> timedelta:
         """Decide, and say when to try again."""
         work.failures += 1
-        said = verdict(error) if work.doom is None else Verdict.HOLD
+        said = self._verdict(work, error)
         unforeseen = not isinstance(error, ReconcilerError)
         if unforeseen:
             work.unforeseen += 1
@@ -273,6 +296,13 @@ class Deliveries:
         asked = getattr(error, "after", None)
         return asked if isinstance(asked, timedelta) else self._lane.backoff.delay(work.failures)
 
+    def _verdict(self, work: _Work, error: BaseException) -> Verdict:
+        if work.doom is not None:
+            return Verdict.HOLD
+        said = verdict(error)
+        alone = said is Verdict.HOLD and self._holding.is_alone(work.place, work.answers)
+        return Verdict.WAIT if alone else said
+
     def _note_failure(self, work: _Work, error: BaseException) -> None:
         _log.error("The operator failed on a message", event_id=_event_id(work), exc_info=error)
         self._lane.metrics.internal_errors.labels("message_listener").inc()
@@ -280,13 +310,13 @@ class Deliveries:
     def _is_exhausted(self, work: _Work, unforeseen: bool) -> bool:
         if unforeseen:
             return work.unforeseen >= UNFORESEEN_ATTEMPTS
-        waited = self._lane.clock.monotonic() - work.began
+        waited = self._lane.clock.monotonic() - max(work.began, self._holding.alone_since(work.place))
         return waited >= self._lane.wait_limit.total_seconds()
 
     def _hold(self, work: _Work, error: BaseException) -> None:
-        if not self._held:
+        if not self.held:
             _log.warning("Consuming stops until a message can be written", event_id=_event_id(work), error=str(error))
-        self._held[work] = str(error)
+        self._holding.hold(work, work.place, str(error), is_write=work.doom is None)
         self.changed.set()
 
     def _wait(self, work: _Work, error: BaseException) -> None:

@@ -26,7 +26,7 @@ STOP_WITHIN = timedelta(seconds=3)
 CANCEL_WITHIN = timedelta(seconds=1)
 """How long the broker may take at the end to confirm that it sends no more."""
 WINDOWS = 10
-"""So many times `RABBITMQ_PREFETCH` is the limit of messages that may wait for their projects: they are in memory."""
+"""So many times `RABBITMQ_PREFETCH` is the limit of messages that may wait or be held: they are in memory."""
 RECONNECT = Backoff(first=timedelta(milliseconds=500), longest=timedelta(seconds=5))
 """Waits between attempts to connect: short, since messages wait on the other side."""
 
@@ -130,6 +130,8 @@ class _Consumer:
         self._settings = settings
         self._deliveries = Deliveries(lane)
         self._tag: str | None = None
+        self._ahead = 0
+        """How many messages the consumer may take ahead, as the broker knows it."""
         self._lost: str | None = None
         self.was_ready = False
 
@@ -139,13 +141,18 @@ class _Consumer:
 
     @property
     def takes(self) -> bool:
-        return self.ready and self._tag is not None and not self._paused
+        return self.ready and self._tag is not None and not self._paused and not self._deliveries.held
 
     @property
     def _paused(self) -> bool:
         """Whether nothing is taken, on purpose."""
-        full = self._deliveries.waiting() >= WINDOWS * self._settings.rabbitmq_prefetch
-        return full or self._deliveries.held > 0
+        full = self._deliveries.stuck() >= WINDOWS * self._settings.rabbitmq_prefetch
+        return full or self._deliveries.stops
+
+    @property
+    def _wanted_ahead(self) -> int:
+        """One by one where each is a probe of whether anything can be written."""
+        return 1 if self._deliveries.held else self._settings.rabbitmq_prefetch
 
     @property
     def settled_at(self) -> float:
@@ -169,11 +176,10 @@ class _Consumer:
         connection = await connect()
         try:
             channel = await open_channel(connection)
-            await ask("limit the deliveries ahead", channel.set_qos(prefetch_count=self._settings.rabbitmq_prefetch))
             queue = await declare_queues(channel, self._settings)
             await self._watch(channel)
             try:
-                await self._consume(queue)
+                await self._consume(channel, queue)
             finally:
                 await self._stop(queue)
         finally:
@@ -192,29 +198,34 @@ class _Consumer:
         self._lost = self._lost or why
         self._deliveries.changed.set()
 
-    async def _consume(self, queue: AbstractQueue) -> None:
-        """Consume while nothing is held, and not while something is."""
+    async def _consume(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+        """Consume while nothing is held; while something is, only what may prove that the API server is well."""
         while True:
             self._deliveries.changed.clear()
             self._raise_if_lost()
             if self._paused:
                 await self._cancel(queue)
             elif self._tag is None:
-                await self._begin(queue)
-                _log.info("Messages are taken", queue=self._settings.rabbitmq_queue)
+                await self._begin(channel, queue)
+                if not self._deliveries.held:
+                    _log.info("Messages are taken", queue=self._settings.rabbitmq_queue)
                 self.was_ready = True
-            elif self._is_crowded(self._tag):
+            elif self._is_crowded(self._tag) or self._ahead != self._wanted_ahead:
                 # What waits stays unacknowledged, and counts for the consumer that took it: the next one is free.
                 await self._cancel(queue)
-                await self._begin(queue)
+                await self._begin(channel, queue)
             await self._deliveries.changed.wait()
 
-    async def _begin(self, queue: AbstractQueue) -> None:
+    async def _begin(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+        if self._ahead != self._wanted_ahead:
+            # RabbitMQ applies it to the consumers that begin after it.
+            self._ahead = self._wanted_ahead
+            await ask("limit the deliveries ahead", channel.set_qos(prefetch_count=self._ahead))
         self._tag = await ask("consume", queue.consume(self._take))
 
     def _is_crowded(self, tag: str) -> bool:
         """Whether half of what a consumer may take ahead waits: all of it would stop the messages of all projects."""
-        return 2 * self._deliveries.waiting(tag) >= self._settings.rabbitmq_prefetch
+        return 2 * self._deliveries.stuck(tag) >= self._ahead
 
     def _raise_if_lost(self) -> None:
         if self._deliveries.broken is not None:

@@ -6,6 +6,7 @@
 | CredentialsError 401: our own login at the API server | Hold |
 | Waiting: the namespace, or the project, is being deleted | Wait, at most `PROJECT_WAIT_TIMEOUT`; then dead letter |
 | ConflictError: somebody else is writing the same object | Wait, likewise |
+| what would be held, while messages of other projects are written (`holding`) | Wait, likewise, while none is held |
 | any other Refused: malformed, unknown type, bad spec, not allowed | DeadLetter, at once |
 | anything else: our own mistake | Wait, 5 attempts; then dead letter with InternalError |
 """
@@ -25,7 +26,7 @@ class Verdict(Enum):
     """What to do with a delivery."""
 
     HOLD = "hold"
-    """Nothing can be written: consume no more, try again until it works."""
+    """Nothing can be written: hardly consume any more, try again until it works."""
     WAIT = "wait"
     """This one message cannot be written now: try again, while others go on."""
     DEAD_LETTER = "dead-letter"
