@@ -1,4 +1,4 @@
-"""Messages with properties that the AMQP client cannot read, through a real RabbitMQ: they harm nobody."""
+"""Messages that the AMQP client cannot read, or that end the connection, on a real RabbitMQ: they harm no other."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
+from aio_pika.abc import AbstractConnection
 from pamqp.commands import Basic
 
+from devops_reconciler.api.messages import InboundMessage
 from devops_reconciler.cli.dead_letters import list_letters, replay_letters
+from devops_reconciler.messages import listener, topology
+from devops_reconciler.messages.outcome import Outcome
+from devops_reconciler.messages.publish import reconcile_message
 from devops_reconciler.messages.topology import dead_name
+from devops_reconciler.runtime.manager import Backoff
 from testbed.kubernetes import ControlPlane
 from testbed.rabbitmq import RabbitMQ
 
-from .message_office import Office, deploy, open_office
+from .message_office import GatedInbox, Office, deploy, open_office
 from .test_dead_letters import environment
 
 SECONDS = 1767268800
@@ -88,3 +95,47 @@ async def test_odd_dead_letters_are_listed_and_published_again(office: Office) -
     for message in messages:
         await office.record(message["event_id"])
     await office.letters(len(ODD))
+
+
+class Deadly(GatedInbox):
+    """An inbox that one event ends the connection of, as often as it comes."""
+
+    event_id = ""
+    connection: AbstractConnection
+    deaths = 0
+
+    async def accept(self, message: InboundMessage) -> Outcome:
+        if message.event_id == self.event_id:
+            self.deaths += 1
+            await self.connection.close()
+        return await super().accept(message)
+
+
+async def test_a_message_that_ends_each_connection_is_given_up_alone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = timedelta(milliseconds=1)
+    monkeypatch.setattr(listener, "RECONNECT", Backoff(first=at_once, longest=at_once))
+    monkeypatch.setattr(topology, "DELIVERY_LIMIT", 3)
+    inbox = Deadly(office.inbox.inbox)
+
+    async def connect() -> AbstractConnection:
+        inbox.connection = await office.connect()
+        return inbox.connection
+
+    async with office.channel() as channel:
+        await topology.declare_queues(channel, office.settings)
+    # More than is taken ahead at a time.
+    events = [await office.send(reconcile_message(f"p-{number}", "deploy")) for number in range(5)]
+    inbox.event_id = await office.send(deploy())
+    events += [await office.send(reconcile_message(f"p-{number}", "deploy")) for number in range(5, 30)]
+    office.replace_listener(inbox=inbox, connect=connect)
+    await office.start_listener()
+    for number, event_id in enumerate(events):
+        await office.record(event_id, f"p-{number}")
+    letter = await office.dead()
+    assert json.loads(letter.body)["event_id"] == inbox.event_id
+    assert inbox.deaths == 4
+    await office.stop("listener")
+    await office.waiting(office.settings.rabbitmq_queue, 0)
+    assert await office.count(dead_name(office.settings)) == 0

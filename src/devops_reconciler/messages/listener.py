@@ -132,6 +132,12 @@ class _Consumer:
         self._tag: str | None = None
         self._ahead = 0
         """How many messages the consumer may take ahead, as the broker knows it."""
+        self._careful = True
+        """Until something comes that was not delivered before: what was may be what ended the last connection, or us.
+
+        The broker counts how often it delivers a message, and gives it up at its limit: the one that does the harm is
+        to be the only one that is counted.
+        """
         self._lost: str | None = None
         self.was_ready = False
 
@@ -151,8 +157,8 @@ class _Consumer:
 
     @property
     def _wanted_ahead(self) -> int:
-        """One by one where each is a probe of whether anything can be written."""
-        return 1 if self._deliveries.held else self._settings.rabbitmq_prefetch
+        """One by one where each is a probe of whether anything can be written, or may end the connection."""
+        return 1 if self._careful or self._deliveries.held else self._settings.rabbitmq_prefetch
 
     @property
     def settled_at(self) -> float:
@@ -235,6 +241,9 @@ class _Consumer:
 
     async def _take(self, delivery: AbstractIncomingMessage) -> None:
         # Runs in a task of the channel, which aio-pika cancels when the channel goes: so nothing is awaited here.
+        if self._careful and not delivery.redelivered:
+            self._careful = False
+            self._deliveries.changed.set()
         self._deliveries.take(delivery)
 
     async def _cancel(self, queue: AbstractQueue, limit: timedelta = ASK_TIMEOUT) -> None:
