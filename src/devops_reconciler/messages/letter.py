@@ -129,7 +129,8 @@ def _event_type(body: bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     kind = message.get("event_type") if isinstance(message, dict) else None
-    return kind if isinstance(kind, str) else None
+    # JSON may name half a character (a lone surrogate), which no terminal takes.
+    return kind.encode(errors="replace").decode() if isinstance(kind, str) else None
 
 
 def _time(value: object) -> datetime | None:

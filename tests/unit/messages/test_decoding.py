@@ -45,12 +45,12 @@ def time(value: int) -> bytes:
     return struct.pack(">Q", value)
 
 
-def incoming(flags: int, properties: bytes) -> IncomingMessage:
+def incoming(flags: int, properties: bytes, body: bytes = b"{}") -> IncomingMessage:
     """The message as aio-pika makes it of frames."""
     content = frame.unmarshal(header(flags, properties))[2]
     assert isinstance(content, ContentHeader)
     deliver = commands.Basic.Deliver("c-1", 1, False, "devops", "devops.reconcile")
-    return IncomingMessage(DeliveredMessage(deliver, content, b"{}", cast(Any, _Channel())))
+    return IncomingMessage(DeliveredMessage(deliver, content, body, cast(Any, _Channel())))
 
 
 KEPT = (b"kept", b"S" + struct.pack(">I", 3) + b"yes")
@@ -108,6 +108,12 @@ def test_headers_may_be_nested_deeper_than_anybody_can_follow() -> None:
     message = incoming(HEADERS | APP_ID, inner + b"\x01a")
     assert message.app_id == "a"
     assert dead_letter(message, Reason.INVALID_MESSAGE, "refused", NOW).properties.marshal()
+
+
+def test_a_letter_whose_body_names_half_a_character_as_its_type_can_be_listed() -> None:
+    letter = Letter.of(incoming(APP_ID, b"\x01a", b'{"event_type": "\\ud800"}'))
+    assert str(letter.summary(NOW)).encode()
+    assert letter.type == "?"
 
 
 def test_a_routing_key_may_be_any_bytes() -> None:
