@@ -31,6 +31,7 @@ from ..services.argocd_view import ApplicationView
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from .cleanup import ArgoApplicationInfo, CleanupReport, cleanup_application_resources
 from .crowd import rival
+from .production_uses import is_productions
 from .reconcile import SOON, Verdict
 from .telling import Telling
 from .warning import next_warning, warning_text
@@ -259,7 +260,8 @@ class DeploymentEnd(Telling):
         return held is not None and held.get("holder") == self.obj["metadata"]["name"]
 
     async def clean_up(self) -> Outcome:
-        """Remove what is ours; leave what a later record of the environment holds, or what still runs our image."""
+        """Remove what is ours; leave what a later record of the environment holds, what production uses by now, and
+        what still runs our image."""
         project = await self._project_or_none()
         environment = self.obj["spec"].get("environment", PRODUCTION)
         held = self._holds(project) if project is not None else await self._is_last()
@@ -271,6 +273,12 @@ class DeploymentEnd(Telling):
                 self.ledger,
                 lambda entry: entry.shared and not (leaves and entry.step.startswith(SECRET_STEP)),
                 "the environment is not held by this deployment",
+            )
+        else:
+            release(
+                self.ledger,
+                lambda entry: entry.shared and is_productions(project, self.world.settings, entry),
+                "production uses it by now",
             )
         if await self._image_in_use(project):
             release(self.ledger, lambda entry: entry.step == "image", "an environment runs this image")

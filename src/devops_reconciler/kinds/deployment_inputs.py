@@ -86,6 +86,8 @@ def _place(world: World, record: Record, project: str, spec: DevOpsProjectSpec, 
     if spec.argo.destination.server != IN_CLUSTER:
         raise ValidationError("previews on remote clusters are not supported: deploy to production, or to this cluster")
     target = destination_namespace(project, record.spec.environment)
+    if target == destination_namespace(project, PRODUCTION, spec.argo.destination.namespace):
+        raise _is_productions(record, f"namespace {target}", "argo.destination.namespace")
     return preview_place(world.settings, record.namespace, project, target)
 
 
@@ -98,9 +100,20 @@ def _route(world: World, record: Record, project: str, spec: DevOpsProjectSpec, 
         host = preview_host(template, project, record.spec.environment)
     except ValueError as error:
         raise ValidationError(str(error)) from error
+    if host.lower() == block.host.lower():
+        raise _is_productions(record, f"host {host}", "ingress.host or previews.host")
     found = route(world.settings, record.namespace, project, block.model_copy(update={"zone": None}), host)
     tls = spec.previews.tls_secret_ref
     return Route(**{**found.__dict__, "tls_secret": tls.name if tls else None})
+
+
+def _is_productions(record: Record, what: str, field: str) -> ValidationError:
+    """A preview is removed with all that it has, so it never gets what production has."""
+    environment = record.spec.environment
+    return ValidationError(
+        f"{what} is production's, so preview {environment!r} may not have it; give the preview another name, change "
+        f"{field}, or deploy to environment {PRODUCTION!r} if that was meant"
+    )
 
 
 async def _secrets(

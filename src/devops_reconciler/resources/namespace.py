@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ..api.conditions import Reason
+from ..api.deployment_record import PRODUCTION
 from ..api.errors import ConflictError
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import NAMESPACE, already_exists
@@ -11,9 +13,15 @@ from .marks import ANNOTATION, ENVIRONMENT_LABEL, PROJECT_LABEL, mark_of
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
 
+ANOTHER = "environment "
+"""Begins the owner of a namespace with our mark that is another environment's, as `<project>/<environment>`."""
+
 
 class DestinationNamespace(ExternalResource):
-    """Production's namespace: made where it is absent, used as it is where it is there, and never removed."""
+    """Production's namespace: made where it is absent, used as it is where it is there, and never removed.
+
+    Not used is what another project's preview runs in: it goes with the preview, and all that is in it.
+    """
 
     service: ClassVar[str] = "kubernetes"
     removable: ClassVar[bool] = False
@@ -41,7 +49,8 @@ class DestinationNamespace(ExternalResource):
         )
 
     def _owner(self, metadata: dict[str, Any], me: str) -> str | None:
-        return me
+        environment = (metadata.get("labels") or {}).get(ENVIRONMENT_LABEL, PRODUCTION)
+        return me if environment == PRODUCTION else mark_of(metadata.get("annotations")) or me
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
         labels = {PROJECT_LABEL: self.project, ENVIRONMENT_LABEL: self.environment}
@@ -53,20 +62,33 @@ class DestinationNamespace(ExternalResource):
                 raise
             # Several objects want it, and another was faster: whose it is shows at the next look.
 
-
-class PreviewNamespace(DestinationNamespace):
-    """A preview's namespace: ours alone. One that is there without our label and mark is a conflict."""
-
-    removable: ClassVar[bool] = True
-
-    def _owner(self, metadata: dict[str, Any], me: str) -> str | None:
-        labelled = (metadata.get("labels") or {}).get(PROJECT_LABEL) == self.project
-        return mark_of(metadata.get("annotations")) if labelled else None
-
     async def update(self, world: World, me: str, seen: Observation) -> None:
         labels = {PROJECT_LABEL: self.project, ENVIRONMENT_LABEL: self.environment}
         patch = {"metadata": {"labels": labels, "annotations": {ANNOTATION: me}}}
         await world.kubernetes.merge_patch(NAMESPACE, None, self.name, patch)
+
+
+class PreviewNamespace(DestinationNamespace):
+    """A preview's namespace: this environment's alone. One that is there without our labels and mark is a conflict.
+
+    The mark is the project's, so it does not tell a preview from production: the label of the environment does.
+    """
+
+    removable: ClassVar[bool] = True
+
+    def _owner(self, metadata: dict[str, Any], me: str) -> str | None:
+        owner, labels = mark_of(metadata.get("annotations")), metadata.get("labels") or {}
+        project, environment = labels.get(PROJECT_LABEL), labels.get(ENVIRONMENT_LABEL)
+        if owner != me or (project, environment) == (self.project, self.environment):
+            return owner
+        return f"{ANOTHER}{project}/{environment}" if project and environment else None
+
+    async def check_takeover(self, world: World, me: str, owner: str | None) -> None:
+        """What is another environment's is never taken over: it would go with the preview."""
+        if owner is not None and owner.startswith(ANOTHER):
+            text = f"namespace {self.name} is of {owner.removeprefix(ANOTHER)}, which adoption does not take it from"
+            raise ConflictError(f"{text}; give the preview another name", reason=Reason.OWNERSHIP_CONFLICT)
+        await super().check_takeover(world, me, owner)
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.kubernetes.delete(NAMESPACE, None, self.name, uid=seen.external_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from devops_reconciler.api.base import Adoption
 from devops_reconciler.api.errors import ConflictError
 from devops_reconciler.resources.child import ProjectChild
 from devops_reconciler.resources.environment import EnvironmentClaim, find
@@ -24,7 +25,7 @@ from devops_reconciler.services.kubernetes import (
 )
 from tests.unit.world import ME, OTHER, TEAM
 
-from .hand import Hand, changed
+from .hand import Hand, changed, policy
 
 MARK = "freeleaps.com/mark"
 PRODUCTION = DestinationNamespace(name="shop", project="shop", environment="production")
@@ -55,6 +56,10 @@ CHILD = ProjectChild(
     owner_uid="uid-of-shop",
     spec={"git": {"url": "https://git.example.com/shop.git"}, "scriptPath": "ci/Jenkinsfile"},
 )
+
+
+def labels(environment: str, project: str = "shop") -> dict[str, str]:
+    return {"freeleaps.com/project": project, "freeleaps.com/environment": environment}
 
 
 def claim(record: str = "one", **fields: Any) -> EnvironmentClaim:
@@ -101,6 +106,9 @@ async def test_productions_namespace_is_not_removed_even_when_we_made_it() -> No
         {"labels": {"freeleaps.com/project": "shop"}},
         {"labels": {"freeleaps.com/project": "shop"}, "annotations": {MARK: OTHER}},
         {"labels": {"freeleaps.com/project": "other"}, "annotations": {MARK: ME}},
+        {"labels": {"freeleaps.com/project": "shop"}, "annotations": {MARK: ME}},
+        {"labels": labels("production"), "annotations": {MARK: ME}},
+        {"labels": labels("pr-8"), "annotations": {MARK: ME}},
     ],
 )
 async def test_a_previews_namespace_without_our_label_and_mark_is_a_conflict_and_stays(metadata: Any) -> None:
@@ -111,6 +119,37 @@ async def test_a_previews_namespace_without_our_label_and_mark_is_a_conflict_and
     await hand.remove()
     assert hand.out.kubernetes.see(NAMESPACE, None, "shop-pr-7") is not None
     assert hand.out.kubernetes.writes == []
+
+
+@pytest.mark.parametrize("adoption", [Adoption.IF_UNOWNED, Adoption.ALWAYS])
+@pytest.mark.parametrize("metadata", [{"labels": labels("production"), "annotations": {MARK: ME}}])
+async def test_a_preview_takes_no_namespace_over_from_production(metadata: Any, adoption: Adoption) -> None:
+    hand = Hand()
+    hand.out.namespace("shop-pr-7", **metadata)
+    outcome = await hand.bring(PREVIEW, policy(adoption=adoption))
+    assert hand.reason(outcome) == "OwnershipConflict"
+    assert hand.out.kubernetes.writes == []
+
+
+async def test_adoption_of_what_is_nobodys_takes_no_namespace_of_another_project() -> None:
+    hand = Hand()
+    hand.out.namespace("shop-pr-7", labels=labels("production", "other"), annotations={MARK: OTHER})
+    outcome = await hand.bring(PREVIEW, policy(adoption=Adoption.IF_UNOWNED))
+    assert hand.reason(outcome) == "OwnershipConflict"
+    assert hand.out.kubernetes.writes == []
+
+
+async def test_production_does_not_move_into_the_preview_of_another_project() -> None:
+    hand = Hand()
+    theirs = {"labels": labels("pr-7", "other"), "annotations": {MARK: OTHER}}
+    hand.out.namespace("shop", **theirs)
+    assert hand.reason(await hand.bring(PRODUCTION)) == "OwnershipConflict"
+    assert hand.out.kubernetes.writes == []
+    # Taken over on request, it is no preview's any more, which then leaves it.
+    assert (await hand.bring(PRODUCTION, policy(adoption=Adoption.ALWAYS))).ready
+    there = hand.out.kubernetes.see(NAMESPACE, None, "shop")
+    assert there is not None
+    assert there["metadata"]["labels"] == labels("production")
 
 
 async def test_a_previews_namespace_goes_by_uid_and_its_end_is_waited_for() -> None:
@@ -141,7 +180,7 @@ async def test_a_namespace_that_another_object_makes_at_the_same_moment_is_no_fa
     resource: DestinationNamespace,
 ) -> None:
     hand = Hand()
-    metadata = {"labels": {"freeleaps.com/project": "shop"}, "annotations": {MARK: ME}}
+    metadata = {"labels": labels(resource.environment), "annotations": {MARK: ME}}
 
     def race(name: str) -> None:
         if name == "kubernetes.create Namespace":

@@ -1,0 +1,39 @@
+"""What production has of the things that a preview would take along: its spec may have been moved onto them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..api.blocks import IN_CLUSTER
+from ..api.deployment_record import PRODUCTION
+from ..api.names import destination_namespace
+from ..engine.ledger import Entry
+from ..inputs.blocks import record_type
+from ..resources.dns_record import DnsRecord
+from ..resources.namespace import PreviewNamespace
+from ..resources.secret_copy import SecretCopy
+from ..runtime.settings import Settings
+
+
+def is_productions(project: Mapping[str, Any] | None, settings: Settings, entry: Entry) -> bool:
+    """Whether production uses it, by the project's spec of now: its namespace, the Secrets there, its DNS record.
+
+    Both carry the project's mark, so nothing outside tells. The spec is taken as the API server has it: one that this
+    version cannot read holds up no removal.
+    """
+    if project is None:
+        return False
+    spec = project.get("spec") or {}
+    destination, ingress = (spec.get("argo") or {}).get("destination") or {}, spec.get("ingress") or {}
+    local = destination.get("server", IN_CLUSTER) == IN_CLUSTER
+    namespace = destination_namespace(project["metadata"]["name"], PRODUCTION, destination.get("namespace"))
+    if entry.kind == PreviewNamespace.__name__:
+        return local and entry.key == namespace
+    if entry.kind == SecretCopy.__name__:
+        return local and entry.value.get("namespace") == namespace
+    if entry.kind == DnsRecord.__name__:
+        target = ingress.get("target") or settings.ingress_target or ""
+        record = f"{record_type(target)} {ingress.get('host', '')}"
+        return entry.key.lower() == record.lower()
+    return False
