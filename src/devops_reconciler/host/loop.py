@@ -13,8 +13,6 @@ from typing import Any, Protocol
 from ..api.conditions import Condition, Reason
 from ..api.definitions import FINALIZER
 from ..api.deployment_record import StepState
-from ..api.errors import ReconcilerError
-from ..engine.outcome import StepResult
 from ..kinds import KINDS, Context, Verdict, reconciliation
 from ..resources.believing import not_credible
 from ..resources.world import World
@@ -32,6 +30,7 @@ from .first_look import FIRST_LOOK, Met, is_at_work, met, spread
 from .index import Index, key_of
 from .newcomers import Newcomers
 from .queue import Key, WorkQueue
+from .reports import report
 from .requesters import Requesters
 from .rest import Looked, Rest
 from .store import StatusStore
@@ -42,19 +41,6 @@ QUIET = timedelta(seconds=60)
 """A pass without steps that comes back no earlier has nothing under way."""
 JITTER = 0.1
 """Waits are lengthened by up to this share, so that objects do not come in step."""
-
-NEWS = {
-    "Ready",
-    "Suspended",
-    "Drifted",
-    "Conflict",
-    "VendorDegraded",
-    "Expiring",
-    "Expired",
-    "CleanupVerified",
-    "ForceDeleted",
-}
-"""Conditions whose transitions become events."""
 
 _log = get_logger(__name__)
 
@@ -239,7 +225,7 @@ class Loop:
             return None
         obj, rec, verdict = looked
         self._count(key, obj, rec, verdict)
-        await self._report(obj, verdict)
+        await report(self._world, obj, verdict)
         if verdict.released and key in self._released:
             self._released[key].set()
         if _rests(obj, verdict):
@@ -341,26 +327,6 @@ class Loop:
         if end is not None:
             self._delivery.note(end, self.index.ended(*end.project))
 
-    async def _report(self, obj: dict[str, Any], verdict: Verdict) -> None:
-        """A log line per failure, an event per condition that has changed. One that cannot be posted stops nothing.
-
-        What a condition was in between is no news any more: a new object that is Ready at once has only just begun.
-        """
-        for result in verdict.results:
-            _log_result(key_of(obj), result, news=bool(verdict.transitions))
-        for thing in verdict.left:
-            said = {name: thing[name] for name in ("service", "kind", "id", "mark", "error")}
-            _log.warning("a forced deletion has let go of a thing", object=str(key_of(obj)), **said)
-        last = {item.type: item for item in verdict.transitions if _is_news(item)}
-        for item in last.values():
-            kind = "Warning" if _is_bad(item) else "Normal"
-            try:
-                await self._world.kubernetes.create_event(
-                    obj, type=kind, reason=item.reason, message=item.message or item.type, at=self._world.clock.now()
-                )
-            except ReconcilerError as error:
-                _log.warning("an event could not be posted", object=str(key_of(obj)), error=error.message)
-
 
 def _is_held(obj: dict[str, Any]) -> bool:
     """Whether our finalizer holds it: before, it could go while we make things for it. Kopf puts it on, and tells."""
@@ -377,36 +343,6 @@ def _rests(obj: dict[str, Any], verdict: Verdict) -> bool:
     if obj["metadata"].get("deletionTimestamp") or is_at_work(obj):
         return False
     return all(result.state in done for result in verdict.results)
-
-
-def _log_result(key: Key, result: StepResult, *, news: bool) -> None:
-    """A failure that somebody must end is told when it shows, not at each look."""
-    if result.error is None or result.state is StepState.RUNNING:
-        return
-    said = {"object": str(key), "step": result.step, "reason": result.reason.value, "error": result.message}
-    if result.reason is Reason.INTERNAL_ERROR:
-        _log.error("a step failed unexpectedly", **said, exc_info=result.error)
-    elif result.state is StepState.FAILED:
-        (_log.error if news else _log.debug)("a step failed", **said)
-    else:
-        _log.warning("a step is tried again", **said)
-
-
-def _is_news(item: Condition) -> bool:
-    """Reconciling comes and goes with each pass, and Ready says what Stalled and Finished say."""
-    if item.type == "Ready" and item.reason == Reason.EXPIRED:
-        return False  # Expired says it
-    if item.type == "CleanupVerified" and item.status == "Unknown":
-        return False  # that the clean-up has begun, too
-    return item.type in NEWS
-
-
-def _is_bad(item: Condition) -> bool:
-    if item.type == "Ready":
-        return item.status == "False"
-    if item.type == "CleanupVerified":
-        return item.status == "False"
-    return item.type not in {"Suspended", "Expired"}
 
 
 def _outcome(verdict: Verdict | None) -> str:
