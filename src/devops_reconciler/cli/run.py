@@ -218,6 +218,7 @@ class _Operator:
         }
         for name, check in essential.items():
             self._health.register(name, check, essential=True, max_age=AT_ONCE)
+        self._health.register("namespaces", self._loop.namespaces.check, max_age=timedelta(seconds=60))
         for name, check in VendorChecks(world).by_name().items():
             self._health.register(name, check, max_age=timedelta(seconds=60))
 

@@ -112,7 +112,8 @@ def operator_settings(settings: Settings, priority: int) -> kopf.OperatorSetting
     found.peering.priority = priority
     # As the Lease: a holder must not be paused for longer than it takes to become one.
     found.peering.lifetime = max(1, math.ceil(settings.lease_duration.total_seconds()))
-    found.peering.mandatory = True
+    # Else a namespace without its peering would pause Kopf in all of them. The Lease decides who acts.
+    found.peering.mandatory = False
     found.watching.chunk_size = CHUNK
     found.watching.connect_timeout = 10
     found.networking.connect_timeout = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from ..api.errors import ReconcilerError
@@ -14,6 +15,8 @@ from .loop import Loop
 
 RETRY = timedelta(seconds=1)
 """Wait after a failed listing of what is there."""
+ROUND = timedelta(minutes=1)
+"""Between two looks at which watched namespaces let us in."""
 TASKS_WITHIN = timedelta(seconds=5)
 
 _log = get_logger(__name__)
@@ -41,7 +44,7 @@ class Duties:
             term = await self._lease.next_term()
             try:
                 await self._begin(term)
-                await term.over.wait()
+                await self._go_round(term)
             finally:
                 await self._end()
                 term.end()
@@ -56,6 +59,26 @@ class Duties:
             except ReconcilerError as error:
                 _log.warning("what is there could not be listed; tried again", error=error.message)
             await first_of(self._clock.sleep(RETRY), term.over.wait())
+
+    async def _go_round(self, term: Term) -> None:
+        """Until the term is over; a round that is under way then is given up."""
+        rounds, over = asyncio.create_task(self._rounds()), asyncio.create_task(term.over.wait())
+        try:
+            await asyncio.wait({rounds, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            rounds.cancel()
+            over.cancel()
+            await asyncio.wait({rounds, over})
+        if not rounds.cancelled():
+            rounds.result()
+
+    async def _rounds(self) -> None:
+        while True:
+            try:
+                await self._loop.look_round()
+            except ReconcilerError as error:
+                _log.warning("the watched namespaces could not be looked at; tried again", error=error.message)
+            await self._clock.sleep(ROUND)
 
     async def _end(self) -> None:
         await self._loop.stand_down(self._patience)

@@ -28,6 +28,7 @@ from .delivery import Delivery, end_of, result_of
 from .errors import INTERNAL, ReconcilerErrorHandler
 from .first_look import FIRST_LOOK, Met, is_at_work, met, spread
 from .index import Index, key_of
+from .namespaces import Namespaces
 from .newcomers import Newcomers
 from .queue import Key, WorkQueue
 from .reports import report
@@ -68,6 +69,7 @@ class Loop:
         self._delivery = Delivery(metrics)
         self._errors = ReconcilerErrorHandler(world.settings, metrics)
         self.index = Index()
+        self.namespaces = Namespaces(world.kubernetes, world.settings)
         self._requesters = Requesters()
         self._traces = Traces()
         self._copies = Copies(world.clock)
@@ -88,14 +90,37 @@ class Loop:
     async def take_over(self) -> None:
         """Begin to act: work in flight at once, the rest spread out so that there is no herd, what is over never.
 
-        Raises ReconcilerError where the objects cannot be listed; passes have not begun then.
+        Raises ReconcilerError where the objects cannot be listed; passes have not begun then. A namespace that refuses
+        us is left out, until `look_round` finds that it lets us in.
         """
         self._copies.clear()
-        listed = [one for kind in FIRST_LOOK for one in await self._met(kind)]
-        quiet, over = [], 0
+        found: dict[str, list[Met]] = {}
+
+        async def visit(namespace: str) -> None:
+            found[namespace] = await self._met(namespace)
+
+        await self.namespaces.each(visit)
+        listed = [one for each in found.values() for one in each]
         for key in self.queue.open() - {one.key for one in listed}:
             self.queue.wake(key)  # it came to be after the listing
-        for one in listed:
+        self._begin_with(listed)
+
+    async def look_round(self) -> None:
+        """Make Kopf's peering where it is missing, and begin in the namespaces that let us in again.
+
+        Raises ReconcilerError where the API server cannot be asked, or refuses all.
+        """
+
+        async def visit(namespace: str) -> None:
+            await self.namespaces.ensure_peering(namespace)
+            if namespace in self.namespaces.refusals:
+                self._begin_with(await self._met(namespace))
+
+        await self.namespaces.each(visit)
+
+    def _begin_with(self, listed: Sequence[Met]) -> None:
+        quiet, over = [], 0
+        for one in sorted(listed, key=lambda one: one.key.kind != DEPLOYMENT_RECORD.kind):
             if one.work or self._told.get(one.key, one.version) != one.version:
                 self.queue.wake(one.key)
             elif one.over:
@@ -108,9 +133,8 @@ class Loop:
         at_once = len(listed) - len(quiet) - over
         _log.info("the objects are looked at", at_once=at_once, later=len(quiet), over=over)
 
-    async def _met(self, kind: Kind) -> list[Met]:
-        namespaces = self._world.settings.reconciler_namespaces
-        return [one for each in namespaces for one in await self._world.kubernetes.kept(kind, each, self._meet)]
+    async def _met(self, namespace: str) -> list[Met]:
+        return [one for kind in FIRST_LOOK for one in await self._world.kubernetes.kept(kind, namespace, self._meet)]
 
     def _meet(self, obj: dict[str, Any]) -> Met:
         """What is kept of an object that is there when a term begins: the objects together may be too large."""
@@ -124,6 +148,7 @@ class Loop:
         await self.queue.close(within)
         self._copies.clear()
         self._newcomers.clear()
+        self.namespaces.refusals.clear()
         self._uids.clear()
         self._outbox.forget_all()
 

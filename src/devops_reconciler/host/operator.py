@@ -12,17 +12,18 @@ from kopf import OperatorSettings
 
 from ..api.conditions import Reason
 from ..api.definitions import GROUP, VERSION
-from ..api.errors import ConflictError, ExternalServiceError, ReconcilerError
+from ..api.errors import ExternalServiceError, ReconcilerError
 from ..kinds import KINDS
 from ..resources.world import World
 from ..runtime.logs import get_logger
 from ..runtime.settings import Settings
-from ..services.kubernetes import PEERING, Kubernetes, already_exists
+from ..services.kubernetes import PEERING, Kubernetes
 from ..services.kubernetes_access import ClusterAccess
 from ..services.kubernetes_errors import INSTALL_CRDS, SERVICE
 from .bindings import operator_settings, registry_of
 from .lease_record import Candidate, micro_time
 from .loop import Loop
+from .namespaces import Namespaces
 
 GOODBYE = timedelta(seconds=2)
 """For Kopf to tell its peers that it goes, which it would try for ever where the API server is away."""
@@ -43,19 +44,12 @@ async def await_kinds(kubernetes: Kubernetes) -> None:
 
 
 async def ensure_peering(kubernetes: Kubernetes, settings: Settings) -> None:
-    """Kopf's peering is silently off without its object, so there is one in each watched namespace.
+    """Kopf's peering in each watched namespace that lets us in; the others are told of in the log.
 
-    Raises (ValidationError, CredentialsError) where that cannot be: starting without would mean two acting replicas.
+    Raises (ValidationError, CredentialsError) where none of them does: then there is nothing to start for.
     """
-    name = settings.reconciler_peering_name
-    for namespace in settings.reconciler_namespaces:
-        if await kubernetes.get(PEERING, namespace, name) is not None:
-            continue
-        try:
-            await kubernetes.create(PEERING, namespace, {"metadata": {"name": name}})
-        except ConflictError as error:
-            if not already_exists(error):
-                raise
+    namespaces = Namespaces(kubernetes, settings)
+    await namespaces.each(namespaces.ensure_peering)
 
 
 async def ttl_monitor(loop: Loop, world: World) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from devops_reconciler.api.errors import ConflictError, ValidationError
+from devops_reconciler.api.errors import ConflictError, CredentialsError, ValidationError
 from devops_reconciler.runtime.clock import Clock
 from devops_reconciler.services.kubernetes import EVENT, NAMESPACE, SERVICE_ACCOUNT, Kind, Object
 
@@ -42,6 +42,8 @@ class FakeKubernetes(Service):
         self.events: list[PostedEvent] = []
         self.slow_namespaces = False
         """Deleted namespaces stay, terminating, until `finish_namespace`."""
+        self.shut: set[str] = set()
+        """Namespaces in which we have no permissions."""
         self._clock = clock
         self._count = itertools.count(1)
 
@@ -96,6 +98,7 @@ class FakeKubernetes(Service):
 
     @call
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
+        self._check_open(namespace)
         return self.see(kind, namespace, name)
 
     @call
@@ -108,6 +111,7 @@ class FakeKubernetes(Service):
         fields: str | None = None,
         limit: int = 500,
     ) -> list[Object]:
+        self._check_open(namespace)
         parts = [part for part in (labels or "").split(",") if part]
         wanted = dict(part.split("=", 1) for part in parts if "=" in part)
         absent = {part[1:] for part in parts if part.startswith("!")}
@@ -128,6 +132,7 @@ class FakeKubernetes(Service):
     @call
     async def create(self, kind: Kind, namespace: str | None, obj: Mapping[str, Any]) -> Object:
         name = obj["metadata"]["name"]
+        self._check_open(namespace)
         self._check_namespace(kind, namespace)
         if self._key(kind, namespace, name) in self.objects:
             raise ConflictError(f"{name} already exists", status=409, details={"reason": "AlreadyExists"})
@@ -210,6 +215,10 @@ class FakeKubernetes(Service):
         return {key: base64.b64decode(text) for key, text in (secret.get("data") or {}).items()}
 
     # Below
+
+    def _check_open(self, namespace: str | None) -> None:
+        if namespace in self.shut:
+            raise CredentialsError(f"forbidden in namespace {namespace}", status=403)
 
     def _check_namespace(self, kind: Kind, namespace: str | None) -> None:
         if not kind.namespaced or kind is EVENT:

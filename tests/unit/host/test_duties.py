@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from devops_reconciler.api.errors import ExternalServiceError
-from devops_reconciler.host.duties import Duties
+from devops_reconciler.host.duties import ROUND, Duties
 from devops_reconciler.host.lease import Term
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.manager import ReconcilerManager
@@ -43,6 +43,8 @@ class Work:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.failures: list[Exception] = []
+        self.rounds = 0
+        self.round_fails: Exception | None = None
         self.busy = asyncio.Event()
         """While it is not set, passes in flight do not end."""
         self.busy.set()
@@ -51,6 +53,11 @@ class Work:
         if self.failures:
             raise self.failures.pop()
         self.told.append("take over")
+
+    async def look_round(self) -> None:
+        self.rounds += 1
+        if self.round_fails is not None:
+            raise self.round_fails
 
     async def stand_down(self, within: timedelta) -> None:
         await self.busy.wait()
@@ -142,3 +149,17 @@ async def test_the_end_of_the_process_ends_the_term_in_order(desk: Desk) -> None
     desk.task.cancel()
     await until(lambda: not term.at_work)
     assert desk.running == 0
+
+
+async def test_in_a_term_the_namespaces_are_looked_at_again_and_again(desk: Desk) -> None:
+    desk.work.round_fails = AWAY
+    term = desk.terms.give()
+    for number in (1, 2, 3):
+        await until(lambda number=number: desk.work.rounds == number and desk.clock.sleepers > 0)  # type: ignore[misc]
+        desk.clock.advance(ROUND)
+    term.over.set()
+    await until(lambda: not term.at_work)
+    rounds = desk.work.rounds
+    desk.clock.advance(ROUND)
+    await turns()
+    assert desk.work.rounds == rounds

@@ -38,6 +38,13 @@ async def test_there_is_a_peering_in_each_namespace_and_what_is_there_stays() ->
     ] * 2
 
 
+async def test_a_namespace_that_refuses_us_or_is_not_there_keeps_no_other_one_from_its_peering() -> None:
+    out = outside(reconciler_namespaces=("shut", "missing", TEAM))
+    out.kubernetes.shut.add("shut")
+    await ensure_peering(cast(Any, out.kubernetes), out.world.settings)
+    assert out.kubernetes.see(PEERING, TEAM, NAME) is not None
+
+
 async def test_without_the_permission_for_it_there_is_no_start() -> None:
     out = outside()
     out.line.fail("kubernetes.create KopfPeering", CredentialsError("kopfpeerings is forbidden"))
@@ -49,7 +56,7 @@ async def test_a_peer_of_the_lease_lives_as_long_as_the_lease_and_ranks_by_its_s
     found = operator_settings(settings(lease_duration=timedelta(seconds=14.5)), ME.rank)
     assert found.peering.lifetime == 15
     assert found.peering.priority == ME.rank
-    assert found.peering.mandatory
+    assert not found.peering.mandatory, "a namespace without its peering would pause Kopf in all others"
 
 
 async def test_of_many_objects_few_are_in_memory_at_a_start() -> None:
