@@ -6,12 +6,12 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
 
 from ..api.conditions import Condition, Reason
-from ..api.definitions import FINALIZER
 from ..api.deployment_record import StepState
 from ..kinds import KINDS, Context, Verdict, reconciliation
 from ..resources.believing import not_credible
@@ -26,6 +26,7 @@ from ..services.kubernetes_kinds import Kind
 from .copies import Copies
 from .delivery import Delivery, end_of, result_of
 from .errors import INTERNAL, ReconcilerErrorHandler
+from .finalizers import Finalizers, is_held
 from .first_look import FIRST_LOOK, Met, is_at_work, met, spread
 from .index import Index, key_of
 from .namespaces import Namespaces
@@ -74,6 +75,7 @@ class Loop:
         self._traces = Traces()
         self._copies = Copies(world.clock)
         self._newcomers = Newcomers()
+        self._finalizers = Finalizers(world.kubernetes, world.clock, world.settings.retry_external_delay)
         self._rest = Rest(world, self._copies, outbox.confirmed)
         self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, work_of=self._work_of)
         metrics.watch_queue("objects", self.queue.oldest)
@@ -148,6 +150,7 @@ class Loop:
         await self.queue.close(within)
         self._copies.clear()
         self._newcomers.clear()
+        self._finalizers.clear()
         self.namespaces.refusals.clear()
         self._uids.clear()
         self._outbox.forget_all()
@@ -170,6 +173,8 @@ class Loop:
                 self._copies.forget(key)  # who does not act has no use for copies: a term begins with none
             elif self._copies.learn(obj) and self._own.get(key) != version:
                 self._copies.doubt(key)
+            if is_held(obj) and not obj["metadata"].get("deletionTimestamp"):
+                self._finalizers.forget(key)
         self._told[key] = version
         self._requesters.note(obj, deleted=deleted)
         self._traces.note(obj)
@@ -180,7 +185,9 @@ class Loop:
                 self.queue.wake(other)
         if deleted:
             self._gone(key)
-        elif self._own.get(key) != version and _is_held(obj):
+        elif not is_held(obj):
+            self.queue.wake(key, self._finalizers.patience(key, obj))
+        elif self._own.get(key) != version:
             if self.queue.is_open:
                 self._newcomers.note(key, obj)
             self.queue.wake(key)
@@ -251,8 +258,10 @@ class Loop:
         obj, rec, verdict = looked
         self._count(key, obj, rec, verdict)
         await report(self._world, obj, verdict)
-        if verdict.released and key in self._released:
-            self._released[key].set()
+        if verdict.released and obj["metadata"].get("deletionTimestamp"):
+            if key in self._released:
+                self._released[key].set()
+            verdict = replace(verdict, after=await self._finalizers.take_off(KINDS[key.kind].kind, key, obj))
         if _rests(obj, verdict):
             self._copies.settle(key, obj["metadata"]["resourceVersion"])
         return verdict
@@ -261,7 +270,7 @@ class Loop:
         """A pass over the object as it is now; None where it is gone, or not ours to act on yet."""
         kind = KINDS[key.kind].kind
         obj = self._newcomers.take(key) or await self._read(key, kind)
-        if obj is None or not _is_held(obj):
+        if obj is None or (obj := await self._held(key, kind, obj)) is None:
             return None
         if key.kind == DEPLOYMENT_RECORD.kind:
             self._uids[key] = obj["metadata"]["uid"]
@@ -281,6 +290,19 @@ class Loop:
             return None
         obj.setdefault("kind", key.kind)
         self._copies.read(obj, asked)
+        return obj
+
+    async def _held(self, key: Key, kind: Kind, obj: dict[str, Any]) -> dict[str, Any] | None:
+        """The object with our finalizer; None where it is gone. Raises Waiting while that is Kopf's to put on."""
+        if not is_held(obj):
+            held = await self._finalizers.put_on(kind, key, obj)
+            if held is None:
+                return None
+            obj = {"kind": key.kind, **held}
+            self._own[key] = obj["metadata"]["resourceVersion"]
+            self._copies.learn(obj)
+        if not obj["metadata"].get("deletionTimestamp"):
+            self._finalizers.forget(key)
         return obj
 
     async def _prove_gone(self, key: Key, kind: Kind) -> None:
@@ -308,6 +330,7 @@ class Loop:
 
     def _gone(self, key: Key) -> None:
         self.queue.forget(key)
+        self._finalizers.forget(key)
         self._own.pop(key, None)
         self._told.pop(key, None)
         if (known := self._current.pop(key, None)) is not None:
@@ -351,12 +374,6 @@ class Loop:
         end = end_of(obj, finished.reason, rec.status.finished_at or self._world.clock.now())
         if end is not None:
             self._delivery.note(end, self.index.ended(*end.project))
-
-
-def _is_held(obj: dict[str, Any]) -> bool:
-    """Whether our finalizer holds it: before, it could go while we make things for it. Kopf puts it on, and tells."""
-    metadata = obj["metadata"]
-    return FINALIZER in (metadata.get("finalizers") or ()) or bool(metadata.get("deletionTimestamp"))
 
 
 def _rests(obj: dict[str, Any], verdict: Verdict) -> bool:
