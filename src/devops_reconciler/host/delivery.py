@@ -11,7 +11,8 @@ from prometheus_client import Summary
 
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
-from ..resources.marks import EVENT_TIMESTAMP
+from ..resources.marks import event_time
+from ..runtime.clock import moment
 from ..runtime.metrics import MOST_PROJECTS, Metrics
 
 FAILED = "Failed"
@@ -101,22 +102,26 @@ def broken_since(good: Ended, earlier: Iterable[Ended]) -> datetime | None:
 
 
 def ended(obj: dict[str, Any]) -> Ended | None:
-    """What a DeploymentRecord as read tells of its end; None for a preview, and for one that has not ended."""
+    """What a DeploymentRecord as read tells of its end; None for a preview, and for one that has not ended.
+
+    Raises ValueError for a status with a time that is none.
+    """
     status = obj.get("status") or {}
     found = [c for c in status.get("conditions") or () if c["type"] == "Finished" and c["status"] == "True"]
     if not found or not status.get("finishedAt"):
         return None
-    return end_of(obj, str(found[0]["reason"]), datetime.fromisoformat(status["finishedAt"]))
+    return end_of(obj, str(found[0]["reason"]), moment(status["finishedAt"]))
 
 
 def end_of(obj: dict[str, Any], reason: str, at: datetime) -> Ended | None:
     """The end of a DeploymentRecord, by the reason of its condition `Finished`; None for a preview."""
     spec, metadata = obj.get("spec") or {}, obj["metadata"]
-    asked = (metadata.get("annotations") or {}).get(EVENT_TIMESTAMP) or metadata.get("creationTimestamp")
-    if spec.get("environment", PRODUCTION) != PRODUCTION or not asked:
+    created = metadata.get("creationTimestamp")
+    asked = event_time(metadata) or (moment(created) if created else None)
+    if spec.get("environment", PRODUCTION) != PRODUCTION or asked is None:
         return None
     project = (str(metadata["namespace"]), str((spec.get("projectRef") or {}).get("name", "")))
-    return Ended(str(metadata["uid"]), project, result_of(reason), datetime.fromisoformat(asked), at)
+    return Ended(str(metadata["uid"]), project, result_of(reason), asked, at)
 
 
 def result_of(reason: str) -> str:

@@ -11,6 +11,7 @@ from ..engine.conditions import SUSPENDED
 from ..kinds import KINDS
 from ..kinds.reconcile import is_paused, pause_of
 from ..resources.child import REQUESTED_ANNOTATION
+from ..runtime.clock import moment
 from ..services.kubernetes import DEPLOYMENT_RECORD
 from ..services.kubernetes_kinds import Kind
 from .queue import Key
@@ -48,7 +49,7 @@ def has_work(obj: dict[str, Any], now: datetime) -> bool:
     expires = status.get("expiresAt")
     if expires is None or _conditions(status).get("CleanupVerified") == "True":
         return False
-    return datetime.fromisoformat(expires) <= now
+    return moment(expires) <= now
 
 
 def is_at_work(obj: dict[str, Any]) -> bool:

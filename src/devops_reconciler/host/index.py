@@ -9,6 +9,7 @@ from sys import intern
 from typing import Any
 
 from ..api.deployment_record import PRODUCTION
+from ..runtime.clock import moment
 from ..runtime.urgency import Tenant, Urgency
 from ..services.kubernetes import ARGO_SETTINGS, DEPLOYMENT_RECORD, DEVOPS_PROJECT, JENKINS_SETTINGS
 from .delivery import Ended, ended
@@ -47,7 +48,10 @@ class Index:
         self._at_work: set[Key] = set()
 
     def note(self, obj: dict[str, Any], *, deleted: bool) -> bool:
-        """Whether others may have to do with the change. A record's own progress is news to nobody else."""
+        """Whether others may have to do with the change. A record's own progress is news to nobody else.
+
+        Raises ValueError and the like for a status that cannot be read (one by hand, or of another version).
+        """
         key = key_of(obj)
         if not deleted and is_at_work(obj):
             self._at_work.add(key)
@@ -150,7 +154,7 @@ def _seen(obj: dict[str, Any]) -> _Seen:
         finished="Finished" in true,
         clean="CleanupVerified" in true,
         going=bool(obj["metadata"].get("deletionTimestamp")),
-        expires_at=datetime.fromisoformat(expires) if expires else None,
+        expires_at=moment(expires) if expires else None,
         ended=ended(obj),
         expired="Expired" in true,
         new=not status.get("startedAt") and not obj["metadata"].get("deletionTimestamp"),
@@ -160,7 +164,7 @@ def _seen(obj: dict[str, Any]) -> _Seen:
 
 def _created(obj: dict[str, Any]) -> datetime | None:
     created = obj["metadata"].get("creationTimestamp")
-    return datetime.fromisoformat(created) if created else None
+    return moment(created) if created else None
 
 
 def key_of(obj: Mapping[str, Any]) -> Key:

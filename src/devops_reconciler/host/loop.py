@@ -43,6 +43,7 @@ QUIET = timedelta(seconds=60)
 """A pass without steps that comes back no earlier has nothing under way."""
 JITTER = 0.1
 """Waits are lengthened by up to this share, so that objects do not come in step."""
+UNREADABLE = "what is told of an object cannot be read; its pass tells more"
 
 _log = get_logger(__name__)
 
@@ -139,11 +140,24 @@ class Loop:
         return [one for kind in FIRST_LOOK for one in await self._world.kubernetes.kept(kind, namespace, self._meet)]
 
     def _meet(self, obj: dict[str, Any]) -> Met:
-        """What is kept of an object that is there when a term begins: the objects together may be too large."""
-        self.index.note(obj, deleted=False)
-        self._requesters.note(obj)
+        """What is kept of an object that is there when a term begins: the objects together may be too large.
+
+        One that cannot be read must not hold up the others. It has a pass at once, which tells what is wrong with it.
+        """
+        try:
+            self._note(obj)
+            return met(key_of(obj), obj, self._world.clock.now())
+        except Exception:  # noqa: BLE001 - becomes a log line and a metric, and the pass over the object tells it
+            _log.exception(UNREADABLE, object=str(key_of(obj)))
+            self._metrics.internal_errors.labels("loop").inc()
+            metadata = obj["metadata"]
+            return Met(key_of(obj), str(metadata["resourceVersion"]), str(metadata["uid"]), work=True, over=False)
+
+    def _note(self, obj: dict[str, Any], *, deleted: bool = False) -> bool:
+        """Remember what is told of an object. Gives whether others may have to do with the change."""
+        self._requesters.note(obj, deleted=deleted)
         self._traces.note(obj)
-        return met(key_of(obj), obj, self._world.clock.now())
+        return self.index.note(obj, deleted=deleted)
 
     async def stand_down(self, within: timedelta) -> None:
         """Begin no more passes, let those that run end within this time, and send no more heartbeats."""
@@ -176,13 +190,10 @@ class Loop:
             if is_held(obj) and not obj["metadata"].get("deletionTimestamp"):
                 self._finalizers.forget(key)
         self._told[key] = version
-        self._requesters.note(obj, deleted=deleted)
-        self._traces.note(obj)
-        if self.index.note(obj, deleted=deleted):
-            for other in self.index.concerned(obj):
-                if key.kind == DEPLOYMENT_RECORD.kind:
-                    self._copies.doubt(other)  # there may be records to prune
-                self.queue.wake(other)
+        for other in self._concerned(obj, deleted=deleted):
+            if key.kind == DEPLOYMENT_RECORD.kind:
+                self._copies.doubt(other)  # there may be records to prune
+            self.queue.wake(other)
         if deleted:
             self._gone(key)
         elif not is_held(obj):
@@ -191,6 +202,15 @@ class Loop:
             if self.queue.is_open:
                 self._newcomers.note(key, obj)
             self.queue.wake(key)
+
+    def _concerned(self, obj: dict[str, Any], *, deleted: bool) -> list[Key]:
+        """Which others may have to do with what is told. One that cannot be read is looked at all the same."""
+        try:
+            return self.index.concerned(obj) if self._note(obj, deleted=deleted) else []
+        except Exception:  # noqa: BLE001 - becomes a log line and a metric, and the pass over the object tells it
+            _log.exception(UNREADABLE, object=str(key_of(obj)))
+            self._metrics.internal_errors.labels("loop").inc()
+            return []
 
     def application_changed(self, project: str, environment: str) -> None:
         """Argo CD tells of a change to the application of an environment."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ..api.deployment_record import PRODUCTION, ConcurrencyPolicy
-from ..resources.marks import EVENT_TIMESTAMP
+from ..resources.marks import event_time
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,13 @@ def rival(obj: dict[str, Any]) -> Rival:
     return Rival(
         name=metadata["name"],
         created_at=created_at,
-        triggered_at=_triggered_at(metadata, created_at),
+        triggered_at=event_time(metadata) or created_at,
         environment=spec.get("environment", PRODUCTION),
         finished=done is not None,
         result=done["reason"] if done else None,
         deleting=bool(metadata.get("deletionTimestamp")),
         policy=ConcurrencyPolicy(spec.get("concurrencyPolicy", ConcurrencyPolicy.QUEUE)),
     )
-
-
-def _triggered_at(metadata: dict[str, Any], otherwise: datetime) -> datetime:
-    """The annotation, which anybody may write, where it is a time with an offset."""
-    try:
-        found = datetime.fromisoformat((metadata.get("annotations") or {}).get(EVENT_TIMESTAMP, ""))
-    except ValueError:
-        return otherwise
-    return found if found.tzinfo is not None else otherwise
 
 
 @dataclass(frozen=True)

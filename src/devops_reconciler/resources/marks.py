@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
+from ..runtime.clock import moment
 from ..runtime.tracing import traceparent
 
 MARK = re.compile(r"freeleaps:[0-9a-f]{8}:[0-9a-f]{24}")
@@ -38,6 +41,14 @@ def described(what: str, mark: str) -> str:
 def mark_of(annotations: Mapping[str, str] | None) -> str | None:
     """The mark in an object's annotations."""
     return mark_in((annotations or {}).get(ANNOTATION))
+
+
+def event_time(metadata: Mapping[str, Any]) -> datetime | None:
+    """When the message of an object was made. None where none tells: anybody may write what they like there."""
+    try:
+        return moment(str((metadata.get("annotations") or {}).get(EVENT_TIMESTAMP)))
+    except ValueError:
+        return None
 
 
 def trace_marks() -> dict[str, str]:

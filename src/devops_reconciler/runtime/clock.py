@@ -10,6 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
+def moment(text: str) -> datetime:
+    """A point in time as objects carry it. Raises ValueError where it is none, or does not say its offset from UTC."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"'{text}' has no offset from UTC")
+    return found
+
+
 class Clock(Protocol):
     """What the product needs of time: an absolute UTC time, a monotonic one (seconds), and a way to wait."""
 

@@ -110,6 +110,14 @@ def test_only_what_has_ended_in_production_counts_and_the_message_is_the_request
     assert ended(sent) == Ended("uid-of-one", (TEAM, "shop"), "Failed", START - MINUTE, START + 5 * MINUTE)
 
 
+@pytest.mark.parametrize("nonsense", ["yesterday", "2026-01-01", "2026-01-01T11:59:00", ""])
+def test_a_time_of_the_message_that_is_none_is_that_of_the_creation(nonsense: str) -> None:
+    """Anybody may write annotations in their own namespace."""
+    sent = record("one", **finished("Succeeded"))
+    sent["metadata"]["annotations"] = {"freeleaps.com/event-timestamp": nonsense}
+    assert ended(sent) == Ended("uid-of-one", (TEAM, "shop"), "Succeeded", START, START + 5 * MINUTE)
+
+
 def test_what_the_watch_has_told_is_known_by_project() -> None:
     index = Index()
     index.note(record("one", **finished("Succeeded")), deleted=False)

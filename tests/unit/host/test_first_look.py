@@ -161,7 +161,7 @@ class Beginning:
         return Key("RegistrySettings", TEAM, name)
 
     def put_record(self, name: str, **status: Any) -> Key:
-        record = obj(RECORD, FINISHED, **status)
+        record = obj(RECORD, status.pop("conditions", FINISHED), **status)
         record["metadata"] = {"name": name, "finalizers": ["freeleaps.com/finalizer"]}
         self.out.kubernetes.put(DEPLOYMENT_RECORD, TEAM, {**record, "spec": {"projectRef": {"name": "shop"}}})
         return Key(RECORD, TEAM, name)
@@ -201,6 +201,44 @@ async def test_a_deployment_that_is_over_is_not_looked_at_and_a_preview_is(begin
     preview = begin.put_record("preview", expiresAt="2099-12-31T23:59:59Z")
     await begin.loop.take_over()
     assert (begin.at_once, begin.later) == (set(), {preview})
+
+
+async def test_an_annotation_that_is_no_time_holds_up_nobody(begin: Beginning) -> None:
+    ended = [{"type": "Finished", "status": "True", "reason": "Succeeded"}]
+    begin.put_record("odd", conditions=ended, finishedAt="2026-01-01T00:01:00Z")
+    odd = {"metadata": {"annotations": {"freeleaps.com/event-timestamp": "yesterday"}}}
+    begin.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "odd", odd)
+    new = begin.put("new", ready=False)
+    await begin.loop.take_over()
+    assert (begin.at_once, begin.loop.queue.is_open) == ({new}, True)
+
+
+NONSENSE = [{"expiresAt": "soon"}, {"expiresAt": "2099-12-31T23:59:59"}, {"finishedAt": 7}, {"conditions": [{}]}]
+
+
+@pytest.mark.parametrize("status", NONSENSE)
+async def test_a_status_that_cannot_be_read_holds_up_nobody_and_has_a_pass_that_tells(
+    begin: Beginning, status: dict[str, Any]
+) -> None:
+    odd = begin.put_record("odd", **status)
+    done = begin.put("done", ready=True)
+    await begin.loop.take_over()
+    assert (begin.at_once, begin.later) == ({odd}, {done})
+    found = begin.loop._metrics.exposition().decode()
+    assert 'devops_reconciler_internal_errors_total{where="loop"} 1.0' in found
+    assert begin.loop.expire_due() == 0, "the TTL monitor goes on, too"
+
+
+@pytest.mark.parametrize("status", NONSENSE)
+async def test_a_status_that_cannot_be_read_is_looked_at_when_the_watch_tells_of_it(
+    begin: Beginning, status: dict[str, Any]
+) -> None:
+    begin.loop.queue.open()
+    odd = begin.put_record("odd", **status)
+    told = begin.out.kubernetes.see(DEPLOYMENT_RECORD, TEAM, "odd")
+    assert told is not None
+    begin.loop.noticed(told, deleted=False)
+    assert begin.at_once == {odd}
 
 
 async def test_the_watch_wakes_nothing_before_we_act_and_nothing_twice_after(begin: Beginning) -> None:
