@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -104,9 +104,10 @@ class Loop:
 
         await self.namespaces.each(visit)
         listed = [one for each in found.values() for one in each]
-        for key in self.queue.open() - {one.key for one in listed}:
+        missed = self.queue.open()
+        for key in missed - {one.key for one in listed}:
             self.queue.wake(key)  # it came to be after the listing
-        self._begin_with(listed)
+        self._begin_with(listed, set(found), missed)
 
     async def look_round(self) -> None:
         """Make Kopf's peering where it is missing, and begin in the namespaces that let us in again.
@@ -117,15 +118,18 @@ class Loop:
         async def visit(namespace: str) -> None:
             await self.namespaces.ensure_peering(namespace)
             if namespace in self.namespaces.refusals:
-                self._begin_with(await self._met(namespace))
+                self._begin_with(await self._met(namespace), {namespace})
 
         await self.namespaces.each(visit)
 
-    def _begin_with(self, listed: Sequence[Met]) -> None:
-        quiet, over = [], 0
+    def _begin_with(self, listed: Sequence[Met], where: Set[str], woken: Set[Key] = frozenset()) -> None:
+        """Wake what was listed in these namespaces, and what is known there and was not: a pass finds it gone."""
+        unlisted = self._told.keys() - {one.key for one in listed} - woken
+        quiet, over, at_once = [key for key in unlisted if key.namespace in where], 0, 0
         for one in sorted(listed, key=lambda one: one.key.kind != DEPLOYMENT_RECORD.kind):
             if one.work or self._told.get(one.key, one.version) != one.version:
                 self.queue.wake(one.key)
+                at_once += 1
             elif one.over:
                 over += 1
             else:
@@ -133,7 +137,6 @@ class Loop:
             self._told[one.key], self._current[one.key] = one.version, one.uid
         for key, after in spread(quiet, self._world.settings.start_spread):
             self.queue.wake(key, after)
-        at_once = len(listed) - len(quiet) - over
         _log.info("the objects are looked at", at_once=at_once, later=len(quiet), over=over)
 
     async def _met(self, namespace: str) -> list[Met]:
@@ -302,11 +305,14 @@ class Loop:
         return Looked(obj, rec, verdict)
 
     async def _read(self, key: Key, kind: Kind) -> dict[str, Any] | None:
-        asked = self._world.clock.monotonic()
+        asked, known = self._world.clock.monotonic(), self._current.get(key)
         obj = await self._world.kubernetes.get(kind, key.namespace, key.name)
         if obj is None:
             await self._prove_gone(key, kind)
-            self._gone(key)
+            if self._current.get(key) == known:
+                self._gone(key)
+            else:
+                self._end(key)  # another one of the name was told of meanwhile, and is woken
             return None
         obj.setdefault("kind", key.kind)
         self._copies.read(obj, asked)
@@ -363,6 +369,10 @@ class Loop:
             self._delivery.forget(key.namespace, key.name)
         # Kopf tells of no deletion that happened while it was paused.
         self.index.note({"kind": key.kind, "metadata": {"namespace": key.namespace, "name": key.name}}, deleted=True)
+        self._end(key)
+
+    def _end(self, key: Key) -> None:
+        """Nothing more is sent of the object, and Kopf waits for it no longer."""
         uid = self._uids.pop(key, None)
         if uid is not None:
             self._outbox.forget(uid)

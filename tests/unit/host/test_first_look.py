@@ -280,6 +280,24 @@ async def test_an_object_that_comes_to_be_after_its_listing_is_looked_at_at_once
     assert begin.at_once == {Key("DeploymentRecord", TEAM, "new")}
 
 
+async def test_what_is_gone_without_a_word_is_found_out_and_waits_no_more(begin: Beginning) -> None:
+    """Kopf tells of no deletion that happened while it was paused."""
+    record = obj(RECORD, [], seen=-1)
+    record["metadata"] = {"name": "gone", "finalizers": ["freeleaps.com/finalizer"]}
+    told = begin.out.kubernetes.put(DEPLOYMENT_RECORD, TEAM, {**record, "spec": {"projectRef": {"name": "shop"}}})
+    begin.loop.noticed(told, deleted=False)
+    begin.loop.queue.open()
+    await begin.loop.stand_down(timedelta(0))
+    begin.out.kubernetes.remove(DEPLOYMENT_RECORD, TEAM, "gone")
+    await begin.loop.take_over()
+    gone = Key(RECORD, TEAM, "gone")
+    assert (begin.at_once, begin.later) == (set(), {gone})
+    later = begin.out.clock.now() + timedelta(hours=1)
+    assert begin.loop.index.oldest_wait(later) == 3600
+    assert await begin.loop._run(gone) is None
+    assert begin.loop.index.oldest_wait(later) == 0
+
+
 async def test_without_a_listing_no_pass_begins(begin: Beginning) -> None:
     begin.put("new", ready=False)
     begin.out.line.fail("kubernetes.list*", ExternalServiceError("kubernetes: no answer", service="kubernetes"))

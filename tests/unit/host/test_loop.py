@@ -316,6 +316,32 @@ async def test_the_end_of_an_object_does_not_forget_its_successor_of_the_same_na
     assert it.loop.queue.planned == 0
 
 
+async def test_a_pass_that_finds_nothing_does_not_forget_who_came_to_be_meanwhile() -> None:
+    it = Watched()
+    it.loop.queue.open()
+    old = it.registry()
+    it.loop.noticed(old, deleted=False)
+    it.out.kubernetes.remove(REGISTRY_SETTINGS, TEAM, "shop")
+    answered, asked = asyncio.Event(), asyncio.Event()
+
+    async def slowly(name: str) -> None:
+        if name == "kubernetes.get RegistrySettings":
+            asked.set()
+            await answered.wait()
+
+    it.out.line.wire = slowly
+    await asked.wait()
+    metadata = {**old["metadata"], "uid": "uid-of-the-new-one", "resourceVersion": "900"}
+    it.loop.noticed({**old, "metadata": metadata}, deleted=False)
+    first = it.loop.queue._running[REGISTRY]
+    answered.set()
+    await first
+    assert await woken(it) == {REGISTRY}
+    it.loop.noticed(old, deleted=True)
+    assert await woken(it) == {REGISTRY}
+    await it.loop.queue.close(within=timedelta(0))
+
+
 async def test_a_change_that_is_told_twice_wakes_once() -> None:
     it = Watched()
     obj = it.registry()
