@@ -209,17 +209,18 @@ async def test_a_repository_that_argo_cd_cannot_read_is_no_illness_of_argo_cd(se
     assert services.breakers.of("argocd").state is State.CLOSED
 
 
-async def test_a_429_slows_all_requests_and_leaves_the_breaker_alone(services: Services) -> None:
+async def test_a_429_stops_all_requests_and_leaves_the_breaker_alone(services: Services) -> None:
     client, standin = await services.jenkins_client(RequestBudget(services.clock, 600))
     standin.controls.fault("*", "", 429, retry_after="20")
     with pytest.raises(ExternalServiceError):
         await client.version()
-    later = asyncio.create_task(client.version())
-    await asyncio.sleep(0)
-    assert services.clock.sleepers == 1
+    with pytest.raises(ExternalServiceError, match="not sent, because there were too many requests") as caught:
+        await client.version()
+    assert (caught.value.reason, caught.value.after) == (Reason.RATE_LIMITED, timedelta(seconds=20))
+    assert len(standin.controls.calls) == 1
     assert services.breakers.of("jenkins").failures == 0
     services.clock.advance(timedelta(seconds=20))
-    await later
+    await client.version()
 
 
 async def test_what_is_refused_takes_nothing_from_the_budget(services: Services) -> None:

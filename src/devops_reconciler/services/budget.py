@@ -16,6 +16,14 @@ DEFAULT_PAUSE = timedelta(seconds=30)
 """How long a 429 without Retry-After stops an endpoint: GoDaddy's quota answer may lack it (external-dns#4866)."""
 
 
+class Paused(Exception):
+    """The service has said 429: nothing goes out for as long as is `left`."""
+
+    def __init__(self, left: timedelta) -> None:
+        super().__init__(f"nothing goes out for another {left.total_seconds():g} s")
+        self.left = left
+
+
 @dataclass(eq=False)
 class _Waiter(Waiter):
     """Somebody in the line."""
@@ -28,6 +36,8 @@ class _Line:
     """Those who wait for one key. The guard sleeps until the next request may go out, and lets the first one go."""
 
     next: float = -math.inf
+    paused_until: float = -math.inf
+    """By a 429. Nobody waits for the end of that: it may be far, and the next 429 may come then."""
     waiting: Lines[_Waiter] = field(default_factory=Lines)
     guard: _Waiter | None = None
 
@@ -56,8 +66,9 @@ class RequestBudget:
         self._lines: defaultdict[str, _Line] = defaultdict(_Line)
 
     async def take(self, key: str = "") -> None:
-        """Wait until one request may go out under `key`."""
+        """Wait until one request may go out under `key`. Raises Paused after a 429, also to who waits already."""
         line = self._lines[key]
+        self._check_pause(line)
         if not line.waiting and not self._left(line):
             self._spend(line)
             return
@@ -80,6 +91,7 @@ class RequestBudget:
         """Until we are the first, and a request may go out."""
         while True:
             await me.turn.wait()  # now we are the guard
+            self._check_pause(line)
             left = self._left(line)
             if left:
                 await self._clock.sleep(timedelta(seconds=left))
@@ -90,10 +102,16 @@ class RequestBudget:
                 line.pass_on()
 
     def slow_down(self, key: str, after: timedelta | None) -> None:
-        """The service said 429: nothing more goes out under `key` until then, nor what waits its turn already."""
+        """The service said 429: nothing more goes out under `key` until then, and one after the other at first."""
         pause = (after if after is not None else DEFAULT_PAUSE).total_seconds()
-        line = self._lines[key]
-        line.next = max(line.next, self._clock.monotonic() + max(pause, self._interval))
+        line, now = self._lines[key], self._clock.monotonic()
+        line.paused_until = max(line.paused_until, now + pause)
+        line.next = max(line.next, now + max(pause, self._interval))
+
+    def _check_pause(self, line: _Line) -> None:
+        left = line.paused_until - self._clock.monotonic()
+        if left > 1e-6:
+            raise Paused(timedelta(seconds=left))
 
     def _left(self, line: _Line) -> float:
         """Seconds until a request may go out; zero where one may. Sums of fractions are not exact."""

@@ -33,7 +33,7 @@ from ..runtime.fence import Fence
 from ..runtime.slots import Slots
 from .audited import Audit, Recording
 from .breaker import CircuitBreaker, State
-from .budget import RequestBudget
+from .budget import Paused, RequestBudget
 from .traced import READS, note_sending, note_status, request_span
 from .transport import BODY_LIMIT, AiohttpTransport, Request, Response, Transport
 
@@ -146,14 +146,13 @@ class Http:
         """Send one request. `path` is encoded by the caller and begins with "/"; an absolute URL is taken as it is.
 
         Raises ExternalServiceError (time-out, connection, 408, 425, 429, 5xx, a redirect, a truncated body, the
-        breaker is open, the audit trail cannot be written), CredentialsError (401, 403), ConflictError (409),
-        ValidationError (other 4xx).
+        breaker is open, a 429 holds requests back, the audit trail cannot be written), CredentialsError (401, 403),
+        ConflictError (409), ValidationError (other 4xx).
         """
         request = self._build(method, path, headers, body, json_body, timeout)
         if self._breaker is not None:
             self._breaker.check()  # what would be refused takes nothing from the budget
-        if self._budget is not None:
-            await self._budget.take(budget_key)
+        await self._take_turn(operation, budget_key)
         async with self._places.place() if self._places is not None else nullcontext():
             self._pass_fence(operation, method)
             recording = self._recording(operation, request)
@@ -163,6 +162,23 @@ class Http:
             except BaseException as error:
                 recording.unsent(error)
                 raise
+
+    async def _take_turn(self, operation: str, budget_key: str) -> None:
+        if self._budget is None:
+            return
+        try:
+            await self._budget.take(budget_key)
+        except Paused as pause:
+            # The time of day, as a breaker says it: it stays true in a status.
+            again = f"{self.clock.now() + pause.left:%H:%M:%S} UTC"
+            raise ExternalServiceError(
+                f"{self.service}: {operation}: not sent, because there were too many requests (429); "
+                f"the next try is at {again}",
+                service=self.service,
+                after=pause.left,
+                reason=Reason.RATE_LIMITED,
+                maybe_applied=False,
+            ) from None
 
     def _pass_fence(self, operation: str, method: str) -> None:
         if self._fence is not None and method not in READS and not self._fence.is_open:

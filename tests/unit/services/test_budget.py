@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.urgency import Urgency, urgency, work
-from devops_reconciler.services.budget import DEFAULT_PAUSE, RequestBudget
+from devops_reconciler.services.budget import DEFAULT_PAUSE, Paused, RequestBudget
 
 
 class Traffic:
@@ -22,6 +22,8 @@ class Traffic:
         self.per_minute = per_minute
         self.budget = RequestBudget(self.clock, per_minute, burst=burst)
         self.sent: list[tuple[float, int]] = []
+        self.refused: list[tuple[float, float]] = []
+        """When somebody heard of a pause, and how much of it was left."""
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -39,7 +41,11 @@ class Traffic:
                 self._tasks.append(asyncio.create_task(self._one(len(self._tasks), key)))
 
     async def _one(self, number: int, key: str) -> None:
-        await self.budget.take(key)
+        try:
+            await self.budget.take(key)
+        except Paused as pause:
+            self.refused.append((self.clock.monotonic(), pause.left.total_seconds()))
+            return
         self.sent.append((self.clock.monotonic(), number))
 
     def give_up(self, number: int) -> None:
@@ -184,34 +190,64 @@ async def test_after_a_429_nothing_goes_out_for_the_time_that_was_asked(after: t
     traffic = Traffic(60)
     traffic.budget.slow_down("", after)
     traffic.ask(3)
-    await traffic.pass_time(200)
-    assert len(traffic.sent) == 3
-    assert min(traffic.times) >= pause
+    await traffic.pass_time(pause - 1)
+    traffic.ask(1, "another key")
+    traffic.ask()
+    await settle()
+    assert traffic.refused == [(0.0, pause)] * 3 + [(pause - 1, 1.0)]
+    assert traffic.times == [pause - 1]
 
 
-async def test_a_429_holds_back_what_waits_already() -> None:
+async def test_those_who_wait_already_when_a_429_comes_hear_of_it_as_soon_as_the_next_one_would_have_gone() -> None:
     traffic = Traffic(60)
     traffic.ask(30)
     await settle()
     through = len(traffic.sent)
     assert 0 < through < 30
     traffic.budget.slow_down("", timedelta(seconds=40))
-    await traffic.pass_time(39)
+    traffic.clock.advance(timedelta(seconds=traffic.interval))
+    for _ in range(30):  # each of them lets the next one hear of it
+        await settle()
     assert len(traffic.sent) == through
+    assert len(traffic.refused) == 30 - through
+    assert all(moment + left == pytest.approx(40.0) for moment, left in traffic.refused)
+
+
+async def test_all_who_come_back_when_the_pause_is_over_go_one_after_the_other() -> None:
+    traffic = Traffic(60)
+    traffic.budget.slow_down("", timedelta(seconds=40))
+    await traffic.pass_time(40)
+    traffic.ask(30)
+    await settle()
+    assert len(traffic.sent) == 1
     await traffic.pass_time(100)
     assert len(traffic.sent) == 30
     assert busiest_minute(traffic.times) <= 60
+
+
+async def test_a_429_on_the_return_does_not_make_anybody_wait_for_two_pauses() -> None:
+    traffic = Traffic(60)
+    traffic.budget.slow_down("", None)
+    await traffic.pass_time(30)
+    traffic.ask(10)
+    await settle()
+    assert len(traffic.sent) == 1
+    traffic.budget.slow_down("", None)  # the answer to the one that has gone
+    await traffic.pass_time(2)
+    assert len(traffic.refused) == 9
 
 
 async def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     traffic = Traffic(60)
     traffic.budget.slow_down("", timedelta(seconds=90))
     traffic.budget.slow_down("", timedelta(seconds=5))
-    traffic.ask()
     await traffic.pass_time(89)
-    assert traffic.sent == []
-    await traffic.pass_time(3)
-    assert len(traffic.sent) == 1
+    traffic.ask()
+    await traffic.pass_time(1)
+    assert traffic.refused == [(89.0, 1.0)]
+    traffic.ask()
+    await settle()
+    assert traffic.times == [90.0]
 
 
 @pytest.mark.parametrize(("per_minute", "burst"), [(0, None), (-1, None), (5, 6), (5, 0)])

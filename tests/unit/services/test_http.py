@@ -259,16 +259,24 @@ async def test_a_call_takes_from_its_budget_before_it_goes_out() -> None:
     assert len(script.asked) == 2
 
 
-async def test_a_429_empties_the_budget_of_its_key() -> None:
+async def test_a_429_stops_what_has_its_key_and_says_until_when() -> None:
     clock = FakeClock()
     script = Script(Response(429, {"retry-after": "120"}), Response(200), Response(200))
     client = http(script, clock, budget=RequestBudget(clock, 60))
     with pytest.raises(ExternalServiceError):
         await client.request("get thing", "GET", "/x", budget_key="a")
     await client.request("get thing", "GET", "/x", budget_key="b")
-    assert clock.monotonic() == 0.0
-    await advance_until(clock, client.request("get thing", "GET", "/x", budget_key="a"), seconds=120)
-    assert clock.monotonic() == 120.0
+    clock.advance(timedelta(seconds=20))
+    with pytest.raises(ExternalServiceError) as caught:
+        await client.request("get thing", "GET", "/x", budget_key="a")
+    assert caught.value.message == (
+        "vendor: get thing: not sent, because there were too many requests (429); the next try is at 00:02:00 UTC"
+    )
+    assert (caught.value.reason, caught.value.after) == (Reason.RATE_LIMITED, timedelta(seconds=100))
+    assert not caught.value.maybe_applied
+    assert len(script.asked) == 2
+    clock.advance(timedelta(seconds=100))
+    await client.request("get thing", "GET", "/x", budget_key="a")
 
 
 async def advance_until(clock: FakeClock, call: Coroutine[Any, Any, Response], *, seconds: int) -> None:
