@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any, cast
 
@@ -182,6 +183,16 @@ DISCOVERY: dict[str, Any] = {
 }
 
 
+@pytest.fixture
+def quiet_kopf() -> Iterator[None]:
+    """The host makes a logger of Kopf's quieter, for the whole process."""
+    logger = logging.getLogger("kopf.objects")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("quiet_kopf")
 async def test_kopf_watches_the_others_and_takes_up_the_one_that_lets_it_in_again(two: Two) -> None:
     server = Server()
     access = ClusterAccess(await server.start())
