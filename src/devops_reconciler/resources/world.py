@@ -60,8 +60,8 @@ class World:
     """How many previews may begin to expire per minute, by UID of the record."""
     hosts: Reservations
     """Who has come for a host whose DNS record does not show yet, by the mark."""
-    push_logins: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    """By UID of the resource: the version of the login that was last tried, and why the registry refused it."""
+    push_logins: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
+    """By UID of the resource: the version of the login that was last tried, why the registry refused it, and when."""
     builds: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The facts of builds under way, by key, as the last look found them: what is known needs no search."""
     breakers: Breakers = field(default_factory=Breakers)
