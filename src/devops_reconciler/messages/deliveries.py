@@ -72,7 +72,7 @@ class _Work:
     failures: int = 0
     unforeseen: int = 0
     answers: int = 0
-    """How many writes of all had been answered when the last try of this one began."""
+    """How many writes of all had been answered when this one last failed, or was first tried."""
 
 
 @dataclass
@@ -220,6 +220,7 @@ class Deliveries:
         if before is not None:
             await asyncio.wait({before})
         with taking(work.delivery, work.message, self._lane.queue) as span:
+            work.answers = self._holding.answers
             while not self._stopping.is_set():
                 error = await self._attempt(work)
                 if error is None:
@@ -229,7 +230,6 @@ class Deliveries:
 
     async def _attempt(self, work: _Work) -> BaseException | None:
         """One try, as a task of its own, so that any failure can be looked at instead of being caught."""
-        work.answers = self._holding.answers
         attempt = asyncio.create_task(self._handle(work))
         try:
             await asyncio.wait({attempt})
@@ -288,7 +288,9 @@ class Deliveries:
             self._hold(work, error)
         else:
             self._release(work)
-        if said is Verdict.DEAD_LETTER or (said is Verdict.WAIT and self._is_exhausted(work, unforeseen)):
+        exhausted = said is Verdict.WAIT and self._is_exhausted(work, unforeseen)
+        work.answers = self._holding.answers
+        if said is Verdict.DEAD_LETTER or exhausted:
             work.doom = reason_and_text(error)
             return timedelta(0)
         if said is Verdict.WAIT:
@@ -310,7 +312,11 @@ class Deliveries:
     def _is_exhausted(self, work: _Work, unforeseen: bool) -> bool:
         if unforeseen:
             return work.unforeseen >= UNFORESEEN_ATTEMPTS
-        waited = self._lane.clock.monotonic() - max(work.began, self._holding.alone_since(work.place))
+        alone_since = self._holding.alone_since(work.place)
+        if alone_since is not None and self._holding.answers == work.answers:
+            # Nobody's message was written since it failed last: by now it may be the API server.
+            return False
+        waited = self._lane.clock.monotonic() - max(work.began, alone_since or work.began)
         return waited >= self._lane.wait_limit.total_seconds()
 
     def _hold(self, work: _Work, error: BaseException) -> None:

@@ -99,7 +99,7 @@ class Holding:
         return bool(others)
 
     def is_alone(self, place: Place | None, answers: int) -> bool:
-        """Whether a place fails that others do not share the fate of: now, or before. `answers`: as the try began."""
+        """Whether a place fails alone: others were written since there were so many `answers`, or it did so before."""
         if self.answers > answers:
             self._note_alone(place)
         return place in self._alone
@@ -108,10 +108,10 @@ class Holding:
         if place is not None:
             self._alone.setdefault(place, self._clock.monotonic())
 
-    def alone_since(self, place: Place | None) -> float:
+    def alone_since(self, place: Place | None) -> float | None:
         """From when its time runs (monotonic): not while anything is held, as then the API server may be away."""
         if place is None or place not in self._alone:
-            return NEVER
+            return None
         return self._clock.monotonic() if self._held else max(self._alone[place], self._held_at)
 
     def forget(self, place: Place) -> None:
