@@ -9,7 +9,7 @@ IngressResource make application, Ingress and DNS record; for a preview the depl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -84,9 +84,16 @@ class Deployment:
 
 
 def steps(
-    it: Deployment, tag: Callable[[str], str], ledger: Ledger, settings: Settings, now: datetime
+    it: Deployment,
+    tag: Callable[[str], str],
+    ledger: Ledger,
+    settings: Settings,
+    now: datetime,
+    inherit: Callable[[], Awaitable[None]],
 ) -> list[Step[World]]:
-    """The steps of one deployment. `tag` names the image of a commit."""
+    """The steps of one deployment. `tag` names the image of a commit, `inherit` enters into the ledger what the present
+    holder knows of the environment.
+    """
     make = _Steps(it, tag, ledger, settings, now)
     jenkins, registry, argo = it.policies["jenkins"], it.policies["registry"], it.policies["argo"]
     found = [Step("revision", make.revision, jenkins, deadline=settings.build_timeout)]
@@ -110,7 +117,7 @@ def steps(
         )
     found += [
         replace(step, shared=True, deadline=settings.sync_timeout, overdue=Reason.DEPENDENCY_NOT_READY)
-        for step in _environment(it, make)
+        for step in _environment(it, make, inherit)
     ]
     found += [
         Step("sync", make.sync, argo, deadline=settings.sync_timeout, overdue=Reason.SYNC_FAILED),
@@ -121,10 +128,10 @@ def steps(
     return found
 
 
-def _environment(it: Deployment, make: _Steps) -> list[Step[World]]:
+def _environment(it: Deployment, make: _Steps, inherit: Callable[[], Awaitable[None]]) -> list[Step[World]]:
     """What belongs to the environment. Of a higher rank is removed first: the DNS record before what it points to."""
     argo = it.policies["argo"]
-    found = [Step("claim", make.claim, argo, rank=3)]
+    found = [Step("claim", make.claim, argo, rank=3, before=inherit)]
     if it.place.local:
         found.append(Step("namespace", make.namespace, argo, rank=10))
         found += [Step(f"{SECRET_STEP}{s.name}", _always(s), argo, rank=11) for s in it.secrets]

@@ -143,6 +143,22 @@ class Ledger:
             entry.state, entry.started_at, entry.finished_at = EntryState.PENDING, None, None
         return entry
 
+    def inherit(self, entries: Sequence[Entry]) -> None:
+        """Take over what another object's ledger has of things that are ours from now on.
+
+        All that tells what is there is kept: facts, intents, values. It is not yet as we want it, so its digest is not,
+        and its time begins anew. What this ledger has already stays as it is.
+        """
+        known = {(entry.kind, entry.key) for entry in self.entries if entry.state not in CLOSED}
+        for entry in entries:
+            if entry.state in CLOSED or (entry.kind, entry.key) in known:
+                continue
+            fresh = {"digest": "", "attempts": 0, "started_at": None, "finished_at": None, "note": ""}
+            taken, other = entry.model_copy(update=fresh), self.current(entry.step)
+            self.entries.append(taken)
+            if other is not None and taken.state in (EntryState.PENDING, EntryState.ACTIVE):
+                self.retire(taken)
+
     def retire(self, entry: Entry) -> None:
         """Mark for removal; forget it at once when nothing can have been made.
 

@@ -6,7 +6,7 @@ resourceVersion precondition, so that a second replica or a stale pass loses its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -49,6 +49,9 @@ class Step(Generic[World]):
     within: str | None = None
     """The step whose thing holds this one and takes it along: where that is about to be made, this one is not there,
     and is not asked for."""
+    before: Callable[[], Awaitable[None]] | None = None
+    """Awaited before its thing is made; what it enters into the ledger is saved with the intent. It may be awaited
+    again for another attempt. Where it raises, nothing is made."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,12 @@ class Pipeline(Generic[World]):
         except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
             return self._overdue(step, entry, failed_step(step.name, error))
         found = self._decide(_Looked(step, resource, entry, seen, asked), facts, planned)
-        if planned and planned[-1].result is found and takes_over(planned[-1].action):
+        if planned and planned[-1].result is found:
             try:
-                await resource.check_takeover(self._world, self._me, seen.owner)
+                if takes_over(planned[-1].action):
+                    await resource.check_takeover(self._world, self._me, seen.owner)
+                if step.before is not None and isinstance(planned[-1].action, Create):
+                    await step.before()
             except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
                 planned.pop()
                 found = failed_step(step.name, error)

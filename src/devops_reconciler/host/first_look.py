@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ..engine.conditions import SUSPENDED
+from ..engine.ledger import EntryState
 from ..kinds import KINDS
 from ..kinds.reconcile import is_paused, pause_of
 from ..resources.child import REQUESTED_ANNOTATION
@@ -79,7 +80,12 @@ def is_over(obj: dict[str, Any]) -> bool:
         return False
     if is_paused(obj) or SUSPENDED in conditions:
         return False
-    return status.get("expiresAt") is None or conditions.get("CleanupVerified") == "True"
+    if conditions.get("CleanupVerified") == "True":
+        return True
+    replaced = (EntryState.RETIRED, EntryState.CLEANUP_FAILED)
+    return status.get("expiresAt") is None and not any(
+        entry.get("shared") and entry.get("state") in replaced for entry in status.get("applied") or ()
+    )
 
 
 def _rests(obj: dict[str, Any]) -> bool:

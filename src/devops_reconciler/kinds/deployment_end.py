@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from ..api.faults import Fault
 from ..api.project import DevOpsProjectSpec
 from ..deployment import SECRET_STEP
 from ..engine.conditions import CONFLICT, DRIFTED, READY, STALLED, VENDOR_DEGRADED, say, summarise
-from ..engine.ledger import EntryState
+from ..engine.ledger import Entry, EntryState
 from ..engine.lifecycle import release
 from ..engine.outcome import Outcome, failed_step
 from ..inputs.subject import Subject, parse_spec
@@ -32,7 +33,7 @@ from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from .cleanup import ArgoApplicationInfo, CleanupReport, cleanup_application_resources
 from .crowd import rival
 from .production_uses import is_productions
-from .reconcile import SOON, Verdict
+from .reconcile import SOON, Verdict, is_retired
 from .telling import Telling
 from .warning import next_warning, warning_text
 
@@ -133,7 +134,7 @@ class DeploymentEnd(Telling):
         self.tell("done", state, text, percent=percent, eta=0, reason=reason.value, fault=fault, url=url, result=result)
         await self.save()
         return Verdict(
-            after=SOON if expires is not None else None,
+            after=SOON if expires is not None or self._replaced else None,
             results=outcome.results if outcome is not None else [],
             transitions=self.conditions.transitions,
         )
@@ -174,10 +175,45 @@ class DeploymentEnd(Telling):
                 self._set_expiry(expires)
         if expires is None or self.now < expires:
             warning = await self._warn(expires)
+            removed = await self._remove_replaced()
             await self.save()
             after = await self._announce_expiry(expires) or self._until(warning or expires)
-            return Verdict(after=after, on_time=True, transitions=self.conditions.transitions)
+            if removed is None or removed.ready:
+                return Verdict(after=after, on_time=True, transitions=self.conditions.transitions)
+            again = self.next_look(removed)
+            after = again if after is None else min(again, after)
+            return Verdict(after=after, results=removed.results, transitions=self.conditions.transitions)
         return await self._expire()
+
+    @property
+    def _replaced(self) -> list[Entry]:
+        """What was the environment's before this deployment put something else in its place, and is not removed yet."""
+        return [entry for entry in self.ledger.remaining if entry.shared and is_retired(entry)]
+
+    async def _remove_replaced(self) -> Outcome | None:
+        """Remove what was replaced, once its successor answers. None where there is nothing for us to remove.
+
+        What a failed deployment would have replaced stays: it may be what answers. It passes to the next holder.
+        """
+        replaced, finished = self._replaced, self.conditions.get("Finished")
+        if not replaced or finished is None or finished.reason not in ENDED_WELL:
+            return None
+        project = await self._project_or_none()
+        if not self._holds(project):
+            return None
+        self._spare_production(project, replaced)
+        outcome = await self.lifecycle().clean(
+            self.ledger, self.save, {}, only=lambda entry: any(entry is each for each in replaced)
+        )
+        gone = [entry for entry in replaced if entry.state is EntryState.CLEANED]
+        self.ledger.entries = [e for e in self.ledger.entries if not any(e is each for each in gone)]
+        return outcome
+
+    def _spare_production(self, project: dict[str, Any] | None, of: Sequence[Entry]) -> None:
+        """Let go of those of a preview's things that production uses by now."""
+        if self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION:
+            theirs = [id(entry) for entry in of if entry.shared and is_productions(project, self.world.settings, entry)]
+            release(self.ledger, lambda entry: id(entry) in theirs, "production uses it by now")
 
     def _set_expiry(self, expires: datetime | None) -> None:
         """A new moment: what was announced of the old one holds no longer."""
@@ -275,11 +311,7 @@ class DeploymentEnd(Telling):
                 "the environment is not held by this deployment",
             )
         else:
-            release(
-                self.ledger,
-                lambda entry: entry.shared and is_productions(project, self.world.settings, entry),
-                "production uses it by now",
-            )
+            self._spare_production(project, self.ledger.remaining)
         if await self._image_in_use(project):
             release(self.ledger, lambda entry: entry.step == "image", "an environment runs this image")
         application = ArgoApplicationInfo(

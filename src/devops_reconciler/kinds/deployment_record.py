@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from ..api.base import Mode
@@ -27,6 +28,7 @@ from .crowd import previews_taken, rival, turn
 from .deployment_end import DeploymentEnd
 from .deployment_inputs import deployment_of
 from .devops_project import PROJECT_PARTS
+from .inheritance import inherit
 from .patience import ASK_AGAIN, bear
 from .progress import fault_in, news_of, percent_done, step_statuses, time_left
 from .reconcile import Verdict, is_paused
@@ -83,7 +85,9 @@ class DeploymentReconciliation(DeploymentEnd):
             raise
         except Exception as error:  # noqa: BLE001 - becomes a condition, an event and a log line
             return await self._without_inputs(Outcome(results=[failed_step("inputs", error)]))
-        wanted = steps(it, lambda commit: image_tag(commit, it.uid), self.ledger, self.world.settings, self.now)
+        inherited = partial(inherit, self.world, self.obj, it.project, it.environment, self.ledger)
+        tag = partial(image_tag, record_uid=it.uid)
+        wanted = steps(it, tag, self.ledger, self.world.settings, self.now, inherited)
         pipeline: Pipeline[World] = Pipeline(self.world, self.world.clock, self.me)
         outcome = await pipeline.advance(wanted, self.ledger, self.save)
         self.fields.update(application=it.application)

@@ -140,6 +140,11 @@ DECIDE = _in(
 )
 PIPELINE = _in(
     "pipeline",
+    (
+        "a thing is made before all that is known of it is saved",
+        "                    await step.before()\n",
+        "                    pass\n",
+    ),
     ("an empty pipeline gives all up", "        if steps:  # no", "        if True:  # no"),
     (
         "the first of several intents is saved alone",
@@ -325,6 +330,16 @@ LIFECYCLE = _in(
 )
 LEDGER = _in(
     "ledger",
+    (
+        "what was another's counts as applied by us",
+        'fresh = {"digest": "", ',
+        "fresh = {",
+    ),
+    (
+        "what two have is inherited twice",
+        "if entry.state in CLOSED or (entry.kind, entry.key) in known:",
+        "if entry.state in CLOSED:",
+    ),
     (
         "what was made twice was made by the first attempt",
         "and (again or self.doubted_at is not None)",

@@ -137,6 +137,42 @@ def test_a_renamed_step_keeps_its_thing() -> None:
     assert states(ledger) == [("the-job", "a", EntryState.ACTIVE)]
 
 
+def test_what_is_inherited_keeps_what_tells_what_is_there_and_begins_anew() -> None:
+    theirs = Ledger([])
+    entry = active(theirs, "job", Job(path="a"))
+    entry.intent, entry.attempts, entry.started_at = INTENT, 3, NOW
+    ledger = Ledger([])
+    ledger.inherit(theirs.entries)
+    (taken,) = ledger.entries
+    assert (taken.key, taken.facts, taken.intent, taken.seen) == ("a", {"n": 1}, INTENT, True)
+    assert (taken.digest, taken.attempts, taken.started_at, taken.finished_at) == ("", 0, None, None)
+    taken.state = EntryState.RETIRED
+    assert (entry.state, entry.digest, entry.attempts) == (EntryState.ACTIVE, Job(path="a").digest(), 3), "theirs stays"
+
+
+def test_what_is_inherited_and_not_wanted_is_retired_and_what_is_wanted_is_taken_back() -> None:
+    theirs = Ledger([])
+    active(theirs, "job", Job(path="a"))
+    active(theirs, "job", Job(path="b"))
+    assert states(theirs) == [("job", "a", EntryState.RETIRED), ("job", "b", EntryState.ACTIVE)]
+    ledger = Ledger([])
+    ledger.inherit(theirs.entries)
+    ledger.want("job", Job(path="a"))
+    assert states(ledger) == [("job", "b", EntryState.RETIRED), ("job", "a", EntryState.PENDING)]
+
+
+def test_what_is_inherited_twice_or_known_already_is_one_thing_and_what_is_over_is_none() -> None:
+    theirs = Ledger([])
+    active(theirs, "job", Job(path="a"))
+    for state in (EntryState.CLEANED, EntryState.LEFT):
+        active(theirs, state.value, Job(path=state.value)).state = state
+    ledger = Ledger([])
+    active(ledger, "job", Job(path="b"))
+    for _ in range(2):
+        ledger.inherit(theirs.entries)
+    assert states(ledger) == [("job", "b", EntryState.ACTIVE), ("job", "a", EntryState.RETIRED)]
+
+
 def test_a_step_that_is_no_more_retires_its_thing() -> None:
     ledger = Ledger([])
     active(ledger, "folder", Folder(path="a"))

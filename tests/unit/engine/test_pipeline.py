@@ -17,7 +17,7 @@ from devops_reconciler.api.errors import (
     Waiting,
 )
 from devops_reconciler.api.policies import DriftPolicy, ManagementPolicy
-from devops_reconciler.engine.ledger import EntryState
+from devops_reconciler.engine.ledger import EntryState, Ledger
 from devops_reconciler.engine.outcome import Facts
 from devops_reconciler.engine.pipeline import Step
 from devops_reconciler.engine.resource import Intent, Observation
@@ -93,6 +93,37 @@ def test_what_is_saved_before_the_write_tells_what_is_about_to_be_done() -> None
     assert [(e["key"], e["intent"]["op"], e["intent"]["digest"], e["value"]) for e in saved] == [
         ("team", "create", FOLDER.digest(), {"path": "team", "content": ""})
     ]
+
+
+def test_what_is_learned_before_a_thing_is_made_is_saved_with_its_intent_and_only_then() -> None:
+    bench = Bench()
+    asked: list[int] = []
+    saved: list[list[str]] = []
+
+    async def learn() -> None:
+        asked.append(1)
+        theirs = Ledger([])
+        theirs.want("job", JOB).reached(Observation(exists=True), "", bench.world.clock.now())
+        bench.ledger.inherit(theirs.entries)
+
+    bench.world.line.hooks[3] = lambda: saved.append([e["key"] for e in bench.applied])
+    steps = (step("folder", FOLDER, before=learn), step("job", JOB))
+    bench.advance(*steps)
+    assert saved == [[FOLDER.key, JOB.key]]
+    bench.settle(*steps)
+    bench.settle(step("folder", Folder(path="team", content="b"), before=learn), step("job", JOB))
+    assert asked == [1], "it is there already, or is brought in line"
+
+
+def test_what_cannot_be_learned_before_a_thing_is_made_keeps_it_from_being_made() -> None:
+    bench = Bench()
+
+    async def learn() -> None:
+        raise ExternalServiceError("kubernetes: time-out", service="kubernetes")
+
+    outcome = bench.advance(step("folder", FOLDER, before=learn), step("job", JOB))
+    assert states_of(outcome.results) == [("folder", "Waiting"), ("job", "Pending")]
+    assert bench.writes(saves=True) == []
 
 
 def test_a_pass_that_changes_nothing_saves_and_writes_nothing() -> None:

@@ -81,6 +81,12 @@ def test_what_is_over_is_a_deployment_that_nothing_is_left_to_do_for(it: Object,
     assert is_over(it) is over
 
 
+@pytest.mark.parametrize(("state", "over"), [("retired", False), ("cleanup_failed", False), ("active", True)])
+def test_a_deployment_that_has_replaced_something_is_not_over_before_that_is_removed(state: str, over: bool) -> None:
+    entry = {"step": "secret-pull", "kind": "SecretCopy", "key": "shop/pull", "state": state, "shared": True}
+    assert is_over(obj(RECORD, FINISHED, applied=[entry])) is over
+
+
 def test_a_pause_that_is_not_told_yet_is_not_over() -> None:
     it = obj(RECORD, FINISHED)
     it["metadata"]["annotations"] = {"freeleaps.com/paused": "true"}

@@ -121,6 +121,21 @@ async def test_the_record_of_a_host_that_production_was_moved_to_stays() -> None
     assert life.holder("pr-7") is None
 
 
+async def test_nor_does_the_next_deployment_of_the_preview_remove_it_as_what_it_has_replaced() -> None:
+    life = await moved({"ingress": {"host": "shop-pr-7.example.com"}, "previews": {"host": "{name}.other.example.com"}})
+    before = records(life)
+    life.record("three", environment="pr-7", ttl="1h")
+    await life.live("three")
+    assert life.reason("three") == "True/Succeeded"
+    for _ in range(5):
+        verdict = await life.turn("three")
+        life.out.clock.advance(min(verdict.after or timedelta(0), timedelta(seconds=10)))
+    assert [r for r in records(life) if "other" not in r.name] == before
+    assert not [e for e in life.status("three")["applied"] if e.get("state") == "retired"]
+    await life.expire("three")
+    assert records(life) == before
+
+
 async def test_production_in_another_cluster_keeps_no_preview() -> None:
     life = Life()
     life.project()
