@@ -220,6 +220,8 @@ def decide_removal(seen: Observation, policy: EffectivePolicy, memory: Memory) -
         return about_to_show or Released("it does not carry our mark")
     if stays:
         return Released(stays)
+    if seen.wanted_by:
+        return Released(f"{seen.wanted_by} wants it")
     if seen.deleting:
         return Wait(seen.message or "it is being deleted", after=seen.after)
     return _settling("delete", memory) or Delete()

@@ -52,6 +52,8 @@ class Observation:
     proving: bool = False
     """Not `ready` yet, but at its good end, and watched for a bounded time whether it stays so."""
     deleting: bool = False
+    wanted_by: str = ""
+    """Who else of ours wants it, for people: it is let go instead of being removed, and found by its mark again."""
     failed: tuple[Reason, str] | None = None
     """Set when it has come to a bad end by itself: a red build, a failed sync."""
     facts: Mapping[str, Any] = field(default_factory=dict)

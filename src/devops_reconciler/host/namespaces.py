@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from ..api.errors import ConflictError, CredentialsError, Refused, ValidationError
+from ..api.errors import (
+    ConflictError,
+    CredentialsError,
+    ExternalServiceError,
+    Fenced,
+    Refused,
+    ValidationError,
+    Waiting,
+)
 from ..runtime.logs import get_logger
 from ..runtime.settings import Settings
 from ..services.kubernetes import PEERING, Kubernetes, already_exists
@@ -48,11 +56,17 @@ class Namespaces:
             raise next(iter(self.refusals.values()))
 
     async def ensure_peering(self, namespace: str) -> None:
-        """Without its object Kopf's peering is silently off there. Raises ReconcilerError."""
+        """Without its object Kopf's peering is silently off there, which is no reason to do without the namespace: it
+        may be on its way out, or its webhook ill. Raises ReconcilerError where it cannot be looked for.
+        """
         if await self._kubernetes.get(PEERING, namespace, self._peering) is not None:
             return
         try:
             await self._kubernetes.create(PEERING, namespace, {"metadata": {"name": self._peering}})
+        except Fenced:
+            raise
+        except (Waiting, ExternalServiceError) as error:
+            _log.warning("there is no KopfPeering in a watched namespace", namespace=namespace, error=error.message)
         except ConflictError as error:
             if not already_exists(error):
                 raise

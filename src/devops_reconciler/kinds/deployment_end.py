@@ -19,7 +19,17 @@ from ..api.errors import Waiting, fault_of
 from ..api.faults import Fault
 from ..api.project import DevOpsProjectSpec
 from ..deployment import SECRET_STEP
-from ..engine.conditions import CONFLICT, DRIFTED, READY, STALLED, VENDOR_DEGRADED, say, summarise
+from ..engine.conditions import (
+    CLEANUP_VERIFIED,
+    CONFLICT,
+    DRIFTED,
+    READY,
+    STALLED,
+    VENDOR_DEGRADED,
+    say,
+    say_replaced,
+    summarise,
+)
 from ..engine.ledger import Entry, EntryState
 from ..engine.lifecycle import release
 from ..engine.outcome import Outcome, failed_step
@@ -32,7 +42,7 @@ from ..services.argocd_view import ApplicationView
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from .cleanup import ArgoApplicationInfo, CleanupReport, cleanup_application_resources
 from .crowd import rival
-from .production_uses import is_productions
+from .production_uses import is_a_previews, is_productions
 from .reconcile import SOON, Verdict, is_retired
 from .telling import Telling
 from .warning import next_warning, warning_text
@@ -197,23 +207,29 @@ class DeploymentEnd(Telling):
         """
         replaced, finished = self._replaced, self.conditions.get("Finished")
         if not replaced or finished is None or finished.reason not in ENDED_WELL:
+            self.conditions.drop(CLEANUP_VERIFIED)
             return None
         project = await self._project_or_none()
         if not self._holds(project):
+            self.conditions.drop(CLEANUP_VERIFIED)
             return None
-        self._spare_production(project, replaced)
+        self._spare_others(project, replaced)
         outcome = await self.lifecycle().clean(
             self.ledger, self.save, {}, only=lambda entry: any(entry is each for each in replaced)
         )
+        outcome.replaced = [result for result in outcome.results if not result.done]
+        say_replaced(self.conditions, outcome)
         gone = [entry for entry in replaced if entry.state is EntryState.CLEANED]
         self.ledger.entries = [e for e in self.ledger.entries if not any(e is each for each in gone)]
         return outcome
 
-    def _spare_production(self, project: dict[str, Any] | None, of: Sequence[Entry]) -> None:
-        """Let go of those of a preview's things that production uses by now."""
+    def _spare_others(self, project: dict[str, Any] | None, of: Sequence[Entry]) -> None:
+        """Let go of those of a preview's things that production uses by now, and the other way round."""
         if self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION:
             theirs = [id(entry) for entry in of if entry.shared and is_productions(project, self.world.settings, entry)]
-            release(self.ledger, lambda entry: id(entry) in theirs, "production uses it by now")
+        else:
+            theirs = [id(entry) for entry in of if entry.shared and is_a_previews(project, entry)]
+        release(self.ledger, lambda entry: id(entry) in theirs, "another environment uses it by now")
 
     def _set_expiry(self, expires: datetime | None) -> None:
         """A new moment: what was announced of the old one holds no longer."""
@@ -311,7 +327,7 @@ class DeploymentEnd(Telling):
                 "the environment is not held by this deployment",
             )
         else:
-            self._spare_production(project, self.ledger.remaining)
+            self._spare_others(project, self.ledger.remaining)
         if await self._image_in_use(project):
             release(self.ledger, lambda entry: entry.step == "image", "an environment runs this image")
         application = ArgoApplicationInfo(

@@ -77,6 +77,8 @@ class DeploymentReconciliation(DeploymentEnd):
         superseded = self._queue(subject, records, project)
         if superseded is not None:
             return await self.stop(Reason.SUPERSEDED, f"superseded by {superseded}")
+        if self.status.stopping_since is not None:
+            self.fields["stoppingSince"] = None  # who took its place has gone before it was stopped
         try:
             spec = parse_spec(DevOpsProjectSpec, project)
             self._check_parts(project, spec)

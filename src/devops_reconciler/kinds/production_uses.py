@@ -1,4 +1,5 @@
-"""What production has of the things that a preview would take along: its spec may have been moved onto them."""
+"""What production has of the things that a preview would take along: its spec may have been moved onto them; and the
+other way round."""
 
 from __future__ import annotations
 
@@ -37,3 +38,11 @@ def is_productions(project: Mapping[str, Any] | None, settings: Settings, entry:
         record = f"{record_type(target)} {ingress.get('host', '')}"
         return entry.key.lower() == record.lower()
     return False
+
+
+def is_a_previews(project: Mapping[str, Any] | None, entry: Entry) -> bool:
+    """Whether it is the copy of a Secret in a namespace that a preview has: production was there once."""
+    held = ((project or {}).get("status") or {}).get("environments") or ()
+    names = (str(each["name"]) for each in held if each["name"] != PRODUCTION)
+    homes = {destination_namespace(str(project["metadata"]["name"]), name) for name in names} if project else set()
+    return entry.kind == SecretCopy.__name__ and entry.value.get("namespace") in homes

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import DEVOPS_PROJECT
-from .environment import Running, running
+from .environment import running
 from .marks import described, mark_in
 from .world import ExternalResource, World
 
@@ -50,25 +50,35 @@ class HubRepository(ExternalResource):
 
 class HubRepositoryRemoval(HubRepository):
     """The same repository, looked at for its removal: it stays while its project runs an image of it, which the nodes
-    may have to pull again at any time. A project that goes has nothing to run any more."""
+    may have to pull again at any time. A project that goes has nothing to run any more.
+
+    Where the project still names it, only its RegistrySettings goes: the project makes another one, and could deploy
+    nothing else before.
+    """
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         seen = await super().observe(world, me, intent)
-        use = await self._use(world) if seen.exists and seen.owner == me else None
+        if not seen.exists or seen.owner != me or not self.user:
+            return seen
+        namespace, _, name = self.user.partition("/")
+        project = await world.kubernetes.get(DEVOPS_PROJECT, namespace, name)
+        if project is None or "deletionTimestamp" in project["metadata"]:
+            return seen
+        images = await running(world, namespace, project)
+        use = next((each for each in images if _is_of(each.image, self.key)), None)
         if use is None:
             return seen
+        if self._is_named(world, project):
+            return replace(seen, wanted_by=f"{use.environment} of DevOpsProject {self.user}")
         text = (
             f"{use.environment} still runs {use.image} (deployment {use.record}); it goes when another image runs there"
         )
         return replace(seen, deleting=True, message=text, after=world.settings.poll_interval)
 
-    async def _use(self, world: World) -> Running | None:
-        namespace, _, name = self.user.partition("/")
-        project = await world.kubernetes.get(DEVOPS_PROJECT, namespace, name) if self.user else None
-        if project is None or "deletionTimestamp" in project["metadata"]:
-            return None
-        images = await running(world, namespace, project)
-        return next((each for each in images if _is_of(each.image, self.key)), None)
+    def _is_named(self, world: World, project: dict[str, Any]) -> bool:
+        registry = project["spec"].get("registry") or {}
+        namespace = registry.get("namespace") or world.settings.dockerhub_namespace
+        return self.key == f"{namespace}/{registry.get('repository') or project['metadata']['name']}"
 
 
 def _is_of(image: str, repository: str) -> bool:

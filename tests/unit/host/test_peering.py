@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError, Waiting
 from devops_reconciler.host.bindings import operator_settings
 from devops_reconciler.host.lease_record import Candidate
 from devops_reconciler.host.loop import Loop
@@ -50,6 +50,24 @@ async def test_without_the_permission_for_it_there_is_no_start() -> None:
     out.line.fail("kubernetes.create KopfPeering", CredentialsError("kopfpeerings is forbidden"))
     with pytest.raises(CredentialsError):
         await ensure_peering(cast(Any, out.kubernetes), out.world.settings)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Waiting("team-b is being terminated", after=timedelta(seconds=5)),
+        ExternalServiceError("failed calling webhook", service="kubernetes"),
+    ],
+)
+async def test_a_namespace_that_goes_or_whose_webhook_is_ill_does_without_and_the_next_one_has_its_own(
+    error: Exception,
+) -> None:
+    out = outside(reconciler_namespaces=("team-b", TEAM))
+    out.namespace("team-b")
+    out.line.fail("kubernetes.create KopfPeering", error)
+    await ensure_peering(cast(Any, out.kubernetes), out.world.settings)
+    assert out.kubernetes.see(PEERING, "team-b", NAME) is None
+    assert out.kubernetes.see(PEERING, TEAM, NAME) is not None
 
 
 async def test_a_peer_of_the_lease_lives_as_long_as_the_lease_and_ranks_by_its_start() -> None:

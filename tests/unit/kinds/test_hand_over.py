@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.services.godaddy_types import Record
 from devops_reconciler.services.kubernetes import (
     DEPLOYMENT_RECORD,
@@ -245,3 +245,35 @@ async def test_a_pull_secret_goes_from_the_namespace_that_production_has_left() 
     life = await production(argo={"destination": {"namespace": "shop-prod"}})
     assert (pulled_with(life, "shop"), pulled_with(life, "shop-prod")) == ([], ["pull"])
     assert life.out.kubernetes.see(NAMESPACE, None, "shop") is not None
+
+
+async def test_a_pull_secret_that_a_preview_uses_stays_when_production_leaves_its_namespace() -> None:
+    life = Life()
+    life.out.secret("pull", {".dockerconfigjson": "{}"}, type="kubernetes.io/dockerconfigjson")
+    life.project(registry={"pullSecretRef": {"name": "pull"}})
+    life.set_up()
+    await deploy(life, "two", ttl="9h")
+    for name, namespace in (("there", "shop-pr-7"), ("back", "shop")):
+        change(life, argo={"destination": {"namespace": namespace}})
+        await deploy(life, name, environment="production", ttl=None)
+        await settle(life, name)
+    assert life.holder("pr-7") == "two"
+    assert life.out.kubernetes.see(SECRET, "shop-pr-7", "pull") is not None
+
+
+async def test_what_was_replaced_and_cannot_be_removed_is_told_until_it_is_gone() -> None:
+    life = await preview()
+    change(life, previews={"host": "{name}.preview.example.com"})
+    await deploy(life, "two")
+    life.out.line.fail("godaddy.*", CredentialsError("godaddy: 403", status=403), times=10**6)
+    for _ in range(10):
+        verdict = await life.turn("two")
+        life.out.clock.advance(min(verdict.after or timedelta(seconds=1), timedelta(minutes=1)))
+    told = life.condition("two", "CleanupVerified")
+    assert told is not None
+    assert (told["status"], told["reason"]) == ("False", "CleanupFailed")
+    assert "godaddy: 403" in told["message"]
+    assert life.reason("two", "Ready") == "True/Succeeded"
+    life.out.line.faults.clear()
+    await settle(life, "two")
+    assert life.condition("two", "CleanupVerified") is None

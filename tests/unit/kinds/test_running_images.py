@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devops_reconciler.api.errors import ExternalServiceError
-from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, REGISTRY_SETTINGS
 from tests.unit.world import GIT_URL, TEAM
 
 from .life import Life
@@ -111,3 +111,14 @@ async def test_a_list_that_lacks_a_holder_who_is_there_removes_no_image() -> Non
     with pytest.raises(ExternalServiceError, match="lacks bad"):
         await life.turn("good")
     assert image in tags(life)
+
+
+async def test_a_registry_part_that_somebody_deletes_goes_without_its_repository_and_is_made_again() -> None:
+    life = running(**DELETE)
+    assert await deploy(life, "one") == "True/Succeeded"
+    image = digest(life, "one")
+    life.out.kubernetes.mark_deleted(REGISTRY_SETTINGS, TEAM, "shop")
+    assert (await life.turn("shop", "RegistrySettings")).released
+    assert image in tags(life)
+    life.set_up()
+    assert await deploy(life, "two") == "True/Succeeded"

@@ -118,3 +118,24 @@ async def test_a_sync_that_cannot_be_stopped_is_a_condition_and_then_an_end(erro
     assert message(life, "one", "Ready") == f"being stopped: sync: {error}"
     await life.live("one")
     assert message(life, "one", "Finished") == f"cancelled on request; not stopped within 300 s: sync: {error}"
+
+
+async def test_a_record_that_goes_on_after_all_has_its_whole_time_at_the_next_stop() -> None:
+    life = ready()
+    await at_build(life, "one")
+    life.out.line.fail("jenkins.*", JENKINS_IS_AWAY, times=ALWAYS)
+    life.out.clock.advance(5 * SECOND)
+    life.record("back", concurrencyPolicy="Replace")
+    await life.turn("one")
+    assert "stoppingSince" in life.status("one")
+    await life.delete("back")
+    life.out.line.faults.clear()
+    for _ in range(20):
+        await life.turn("one")
+        life.out.clock.advance(20 * SECOND)
+    assert life.status("one").get("stoppingSince") is None
+    life.out.line.fail("jenkins.*", JENKINS_IS_AWAY)
+    cancel(life, "one")
+    await life.live("one")
+    assert life.out.jenkins.running() == []
+    assert message(life, "one", "Finished") == "cancelled on request"
