@@ -15,7 +15,7 @@ from ..api.definitions import FINALIZER, GROUP, VERSION
 from ..kinds import KINDS
 from ..runtime.settings import Settings
 from ..services.kubernetes_access import ClusterAccess
-from ..services.kubernetes_session import kopf_session
+from ..services.kubernetes_session import OpenWatches, kopf_session
 from .diffbase import NothingCompared
 from .loop import Loop
 
@@ -47,14 +47,14 @@ class Patience:
         return chain(self.FIRST, repeat(self.LONGEST))
 
 
-def registry_of(loop: Loop, access: ClusterAccess) -> kopf.OperatorRegistry:
+def registry_of(loop: Loop, access: ClusterAccess, watches: OpenWatches) -> kopf.OperatorRegistry:
     """All handlers, for one loop: of each kind one for all events, and one that holds a deletion.
 
     None for creation, update and resumption: their events say the same, and for each one Kopf would take three times
     as long. No timers and daemons: for each object Kopf would keep a task, and the whole object for it. The loop comes
     back by itself.
     """
-    registry, identity = kopf.OperatorRegistry(), Login(access)
+    registry, identity = kopf.OperatorRegistry(), Login(access, watches)
 
     async def changed(event: Any, **_: Any) -> None:
         loop.noticed(dict(event["object"]), deleted=event["type"] == "DELETED")
@@ -83,15 +83,16 @@ class Login:
     One session for each token, so that Kopf knows a token again that was refused, and does not try it for ever.
     """
 
-    def __init__(self, access: ClusterAccess) -> None:
+    def __init__(self, access: ClusterAccess, watches: OpenWatches) -> None:
         self._access = access
+        self._watches = watches
         self._sessions: dict[str | None, kopf.AiohttpSession] = {}
 
     def session(self) -> kopf.AiohttpSession:
         """The one of the token of now. To be called where an event loop runs."""
         token = self._token()
         if token not in self._sessions:
-            session = kopf_session(self._access, token, REQUEST_TIMEOUT)
+            session = kopf_session(self._access, token, REQUEST_TIMEOUT, self._watches)
             self._sessions = {token: kopf.AiohttpSession(server=self._access.server, aiohttp_session=session)}
         return self._sessions[token]
 

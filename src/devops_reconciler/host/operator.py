@@ -20,11 +20,16 @@ from ..runtime.settings import Settings
 from ..services.kubernetes import PEERING, Kubernetes
 from ..services.kubernetes_access import ClusterAccess
 from ..services.kubernetes_errors import INSTALL_CRDS, SERVICE
+from ..services.kubernetes_session import OpenWatches
 from .bindings import operator_settings, registry_of
 from .lease_record import Candidate, micro_time
 from .loop import Loop
 from .namespaces import Namespaces
 
+LISTEN = timedelta(seconds=20)
+"""Between two looks whether Kopf hears anything."""
+DEAF_AFTER = 6
+"""So many looks in a row without: longer than it takes to find a peer gone, or to open a watch again."""
 GOODBYE = timedelta(seconds=2)
 """For Kopf to tell its peers that it goes, which it would try for ever where the API server is away."""
 
@@ -72,6 +77,7 @@ class KopfHost:
         self._identity = me.identity
         self._settings: OperatorSettings = operator_settings(world.settings, priority=me.rank)
         self._watches = asyncio.Event()
+        self._heard = OpenWatches()
 
     async def check(self) -> str:
         """The health check `kopf_operator`. Raises RuntimeError until it watches."""
@@ -85,14 +91,33 @@ class KopfHost:
             # A line per event and handler, that it was told: what our loop makes of it has lines of its own.
             logging.getLogger("kopf.objects").setLevel(logging.WARNING)
         tasks = await kopf.spawn_tasks(
-            registry=registry_of(self._loop, self._access),
+            registry=registry_of(self._loop, self._access, self._heard),
             settings=self._settings,
             namespaces=list(self._world.settings.reconciler_namespaces),
             identity=self._identity,  # type: ignore[arg-type]  # a NewType of str that Kopf does not export
             stop_flag=stop,
             ready_flag=self._watches,
         )
-        await _until_first(tasks, stop)
+        deaf = asyncio.create_task(self._until_deaf(), name="deafness")
+        await _until_first([*tasks, deaf], stop)
+
+    async def _until_deaf(self) -> None:
+        """Raise ExternalServiceError when this replica acts, and Kopf hears of no change in any namespace.
+
+        Kopf is paused while a namespace's peering, as it knew it last, names a peer of a higher rank. Where that
+        namespace refuses us by now, it never learns that the peer has gone; a new process has not known it.
+        """
+        silent = 0
+        while silent < DEAF_AFTER:
+            await self._world.clock.sleep(LISTEN)
+            deaf = self._loop.queue.is_open and bool(self._loop.namespaces.refusals) and not self._heard
+            silent = silent + 1 if deaf else 0
+        refused = ", ".join(sorted(self._loop.namespaces.refusals))
+        raise ExternalServiceError(
+            f"Kopf hears of no change, paused in favour of a peer that has gone, since we are refused in {refused}; "
+            "the operator ends, to begin anew",
+            service=SERVICE,
+        )
 
     async def step_back(self, me: Candidate) -> None:
         """Take our new rank among the peers at once, so that the Lease's holder is not paused in our favour."""

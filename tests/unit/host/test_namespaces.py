@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections import defaultdict
@@ -13,14 +14,15 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from devops_reconciler.api.errors import CredentialsError
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.host.lease_record import Candidate
 from devops_reconciler.host.loop import Loop
-from devops_reconciler.host.operator import KopfHost
+from devops_reconciler.host.operator import DEAF_AFTER, LISTEN, KopfHost
 from devops_reconciler.host.queue import Key
 from devops_reconciler.runtime.metrics import Metrics
 from devops_reconciler.services.kubernetes import PEERING, REGISTRY_SETTINGS
 from devops_reconciler.services.kubernetes_access import ClusterAccess
+from testbed.waiting import eventually
 from tests.unit.world import TEAM, Outside, outside
 
 from .test_loop import Outbox
@@ -200,9 +202,16 @@ async def test_kopf_watches_the_others_and_takes_up_the_one_that_lets_it_in_agai
     host = KopfHost(two.loop, two.out.world, cast(Any, two.out.kubernetes), access, me)
     stop = asyncio.Event()
     running = asyncio.create_task(host.run(stop))
+
+    async def hears() -> bool:
+        return bool(host._heard)
+
     try:
         async with asyncio.timeout(15):
             await server.watched[TEAM].wait()
+            await eventually(hears, "Kopf has the answer to its watch")
+            gc.collect()
+            assert host._heard, "Kopf holds the answer to its watch"
             assert not server.watched[OTHER].is_set()
             server.shut = False
             await server.watched[OTHER].wait()
@@ -211,3 +220,43 @@ async def test_kopf_watches_the_others_and_takes_up_the_one_that_lets_it_in_agai
         stop.set()
         await running
         await server.stop()
+
+
+async def turns() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+class Stream:
+    """The answer to a watch that is open."""
+
+    closed = False
+
+
+@pytest.mark.parametrize(
+    ("acts", "refused", "hears"), [(True, True, False), (False, True, False), (True, False, False), (True, True, True)]
+)
+async def test_one_that_acts_and_hears_nothing_while_a_namespace_refuses_it_begins_anew(
+    two: Two, acts: bool, refused: bool, hears: bool
+) -> None:
+    me = Candidate("me", 1_790_000_000_000_000)
+    host = KopfHost(two.loop, two.out.world, cast(Any, two.out.kubernetes), ClusterAccess("http://api"), me)
+    if acts:
+        two.loop.queue.open()
+    if refused:
+        two.loop.namespaces.refusals[OTHER] = CredentialsError("403", status=403)
+    answer = Stream()
+    if hears:
+        host._heard.add(cast(Any, answer))
+    listening = asyncio.create_task(host._until_deaf())
+    for _ in range(DEAF_AFTER):
+        await turns()
+        assert not listening.done()
+        two.out.clock.advance(LISTEN)
+    await turns()
+    assert listening.done() is (acts and refused and not hears)
+    if listening.done():
+        with pytest.raises(ExternalServiceError, match="refused in team-b; the operator ends, to begin anew"):
+            await listening
+    listening.cancel()
+    await asyncio.wait({listening})

@@ -13,6 +13,7 @@ from devops_reconciler.host.bindings import registry_of
 from devops_reconciler.host.index import key_of
 from devops_reconciler.kinds import KINDS
 from devops_reconciler.services.kubernetes_access import ClusterAccess
+from devops_reconciler.services.kubernetes_session import OpenWatches
 from tests.unit.host.home import FAMILY, JENKINS, POLL, REGISTRY, Home, at_rest, reads
 from tests.unit.host.test_queue import LONG, ONE, opened, settle
 
@@ -80,13 +81,13 @@ async def test_what_was_told_between_two_terms_is_read_afresh() -> None:
 
 def test_kopf_has_neither_timers_nor_daemons() -> None:
     """It would keep a task and the whole object for each; and a timer beside our own comes too early for a poll."""
-    registry = registry_of(Home().loop, ClusterAccess("https://api.test"))
+    registry = registry_of(Home().loop, ClusterAccess("https://api.test"), OpenWatches())
     assert list(registry._spawning._handlers) == []
 
 
 def test_kopf_has_one_handler_for_all_events_and_one_for_deletions() -> None:
     """Each creation and update that it has to tell apart costs it three times as long as an event."""
-    registry = registry_of(Home().loop, ClusterAccess("https://api.test"))
+    registry = registry_of(Home().loop, ClusterAccess("https://api.test"), OpenWatches())
     assert [handler.id for handler in registry._watching._handlers] == ["changed"] * len(KINDS)
     assert [handler.id for handler in registry._changing._handlers] == ["deleted"] * len(KINDS)
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from yarl import URL
 
-from devops_reconciler.services.kubernetes_session import Paced
+from devops_reconciler.services.kubernetes_session import OpenWatches, Paced
 
 LONG = timedelta(hours=1)
 
@@ -32,7 +32,8 @@ class Kopf:
     """Requests as Kopf makes them, and the paths of those that have gone out; none is answered before `answers`."""
 
     def __init__(self, patches: int, timeout: timedelta = LONG) -> None:
-        self._paced = Paced(patches, timeout)
+        self.watches = OpenWatches()
+        self._paced = Paced(patches, timeout, self.watches)
         self.out: list[str] = []
         self.answers = asyncio.Event()
         self.tasks: list[asyncio.Task[Any]] = []
@@ -108,3 +109,26 @@ async def test_a_request_that_is_not_answered_ends_and_a_watch_does_not() -> Non
     assert not kopf.tasks[1].done()
     kopf.answers.set()
     await kopf.tasks[1]
+
+
+@dataclass(eq=False)
+class Stream:
+    """The answer to a watch."""
+
+    closed: bool = False
+
+
+async def test_watches_of_our_kinds_are_known_as_long_as_they_are_open() -> None:
+    watches, answers = OpenWatches(), [Stream(), Stream()]
+    paced = Paced(1, LONG, watches)
+    waiting = iter(answers)
+
+    async def handler(_request: Any) -> Any:
+        return next(waiting)
+
+    for path in ("kopf.dev/v1/namespaces/team/kopfpeerings", "freeleaps.com/v1alpha1/namespaces/team/jenkinssettings"):
+        assert not watches
+        await paced(cast(Any, Asked("GET", URL(f"https://kube/apis/{path}?watch=true"))), handler)
+    assert watches
+    answers[1].closed = True
+    assert not watches
