@@ -80,6 +80,11 @@ def image_form(registry_endpoint: str, namespace: str, repository: str) -> str:
     return path if host in DEFAULT_REGISTRY_HOSTS else f"{host}/{path}"
 
 
+def plain_name(form: str) -> str:
+    """`<namespace>/<repository>` of an image as builds and manifests name it (`image_form`)."""
+    return "/".join(form.split("/")[-2:])
+
+
 def is_in_zone(host: str, zone: str) -> bool:
     """Whether `host` is the zone itself or a name inside it."""
     return host == zone or host.endswith(f".{zone}")

@@ -62,13 +62,8 @@ class Duties:
 
     async def _go_round(self, term: Term) -> None:
         """Until the term is over; a round that is under way then is given up."""
-        rounds, over = asyncio.create_task(self._rounds()), asyncio.create_task(term.over.wait())
-        try:
-            await asyncio.wait({rounds, over}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            rounds.cancel()
-            over.cancel()
-            await asyncio.wait({rounds, over})
+        rounds = asyncio.create_task(self._rounds())
+        await first_of(rounds, term.over.wait())
         if not rounds.cancelled():
             rounds.result()
 

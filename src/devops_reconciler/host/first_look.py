@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ..engine.conditions import SUSPENDED
-from ..engine.ledger import EntryState
 from ..kinds import KINDS
-from ..kinds.reconcile import is_paused, pause_of
+from ..kinds.reconcile import RETIRED_STATES, is_paused, pause_of
 from ..resources.child import REQUESTED_ANNOTATION
 from ..runtime.clock import moment
 from ..services.kubernetes import DEPLOYMENT_RECORD
@@ -82,9 +81,8 @@ def is_over(obj: dict[str, Any]) -> bool:
         return False
     if conditions.get("CleanupVerified") == "True":
         return True
-    replaced = (EntryState.RETIRED, EntryState.CLEANUP_FAILED)
     return status.get("expiresAt") is None and not any(
-        entry.get("shared") and entry.get("state") in replaced for entry in status.get("applied") or ()
+        entry.get("shared") and entry.get("state") in RETIRED_STATES for entry in status.get("applied") or ()
     )
 
 

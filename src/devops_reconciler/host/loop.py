@@ -43,7 +43,6 @@ QUIET = timedelta(seconds=60)
 """A pass without steps that comes back no earlier has nothing under way."""
 JITTER = 0.1
 """Waits are lengthened by up to this share, so that objects do not come in step."""
-UNREADABLE = "what is told of an object cannot be read; its pass tells more"
 
 _log = get_logger(__name__)
 
@@ -150,9 +149,8 @@ class Loop:
         try:
             self._note(obj)
             return met(key_of(obj), obj, self._world.clock.now())
-        except Exception:  # noqa: BLE001 - becomes a log line and a metric, and the pass over the object tells it
-            _log.exception(UNREADABLE, object=str(key_of(obj)))
-            self._metrics.internal_errors.labels("loop").inc()
+        except Exception as error:  # noqa: BLE001 - becomes a log line and a metric, and its pass tells it
+            self._note_unreadable(obj, error)
             metadata = obj["metadata"]
             return Met(key_of(obj), str(metadata["resourceVersion"]), str(metadata["uid"]), work=True, over=False)
 
@@ -210,10 +208,14 @@ class Loop:
         """Which others may have to do with what is told. One that cannot be read is looked at all the same."""
         try:
             return self.index.concerned(obj) if self._note(obj, deleted=deleted) else []
-        except Exception:  # noqa: BLE001 - becomes a log line and a metric, and the pass over the object tells it
-            _log.exception(UNREADABLE, object=str(key_of(obj)))
-            self._metrics.internal_errors.labels("loop").inc()
+        except Exception as error:  # noqa: BLE001 - becomes a log line and a metric, and its pass tells it
+            self._note_unreadable(obj, error)
             return []
+
+    def _note_unreadable(self, obj: dict[str, Any], error: Exception) -> None:
+        text = "what is told of an object cannot be read; its pass tells more"
+        _log.error(text, object=str(key_of(obj)), exc_info=error)
+        self._metrics.internal_errors.labels("loop").inc()
 
     def application_changed(self, project: str, environment: str) -> None:
         """Argo CD tells of a change to the application of an environment."""

@@ -50,11 +50,6 @@ def image_repository(
     return ImageRepository(hub, path, image_form(settings.registry_endpoint, hub, path))
 
 
-def plain_name(form: str) -> str:
-    """`<namespace>/<repository>` of an image as builds and manifests name it, with its registry or without."""
-    return "/".join(form.split("/")[-2:])
-
-
 def _reserved(settings: Settings) -> set[str]:
     """The namespaces where no application ever runs, besides `kube-*`."""
     return {settings.argocd_namespace, settings.operator_namespace, *settings.reconciler_namespaces}

@@ -12,7 +12,7 @@ from ..api.blocks import IN_CLUSTER
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
 from ..api.errors import Waiting
-from ..api.names import application_name
+from ..api.names import application_name, plain_name
 from ..api.policies import ComponentName
 from ..api.references import SecretRef
 from ..engine.conditions import Conditions
@@ -23,7 +23,6 @@ from ..inputs.blocks import (
     Place,
     Source,
     image_repository,
-    plain_name,
     preview_namespaces,
     production_place,
     source,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from ..api.base import Adoption, DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy
@@ -62,6 +63,11 @@ def result_of(reason: Reason) -> str:
     if reason in ENDED_WELL:
         return "Succeeded"
     return STOPPED.get(reason, "Failed")
+
+
+def _is_replaced(entry: Entry) -> bool:
+    """It was the environment's before this deployment put something else in its place, and is not removed yet."""
+    return entry.shared and is_retired(entry)
 
 
 class DeploymentEnd(Telling):
@@ -144,7 +150,7 @@ class DeploymentEnd(Telling):
         self.tell("done", state, text, percent=percent, eta=0, reason=reason.value, fault=fault, url=url, result=result)
         await self.save()
         return Verdict(
-            after=SOON if expires is not None or self._replaced else None,
+            after=SOON if expires is not None or any(map(_is_replaced, self.ledger.remaining)) else None,
             results=outcome.results if outcome is not None else [],
             transitions=self.conditions.transitions,
         )
@@ -174,7 +180,7 @@ class DeploymentEnd(Telling):
 
     async def after_end(self, subject: Record) -> Verdict:
         """A finished record only expires. A new spec (extended, shortened) moves its end."""
-        if self.status.finished_at is None or self.conditions.is_true("CleanupVerified"):
+        if self.status.finished_at is None or self.conditions.is_true(CLEANUP_VERIFIED):
             await self.save({"observedGeneration": self.generation})
             return Verdict(transitions=self.conditions.transitions)
         expires = self.status.expires_at
@@ -195,17 +201,12 @@ class DeploymentEnd(Telling):
             return Verdict(after=after, results=removed.results, transitions=self.conditions.transitions)
         return await self._expire()
 
-    @property
-    def _replaced(self) -> list[Entry]:
-        """What was the environment's before this deployment put something else in its place, and is not removed yet."""
-        return [entry for entry in self.ledger.remaining if entry.shared and is_retired(entry)]
-
     async def _remove_replaced(self) -> Outcome | None:
         """Remove what was replaced, once its successor answers. None where there is nothing for us to remove.
 
         What a failed deployment would have replaced stays: it may be what answers. It passes to the next holder.
         """
-        replaced, finished = self._replaced, self.conditions.get("Finished")
+        replaced, finished = any(map(_is_replaced, self.ledger.remaining)), self.conditions.get("Finished")
         if not replaced or finished is None or finished.reason not in ENDED_WELL:
             self.conditions.drop(CLEANUP_VERIFIED)
             return None
@@ -213,23 +214,18 @@ class DeploymentEnd(Telling):
         if not self._holds(project):
             self.conditions.drop(CLEANUP_VERIFIED)
             return None
-        self._spare_others(project, replaced)
-        outcome = await self.lifecycle().clean(
-            self.ledger, self.save, {}, only=lambda entry: any(entry is each for each in replaced)
-        )
+        self._spare_others(project, _is_replaced)
+        outcome = await self.lifecycle().clean(self.ledger, self.save, {}, only=_is_replaced)
         outcome.replaced = [result for result in outcome.results if not result.done]
         say_replaced(self.conditions, outcome)
-        gone = [entry for entry in replaced if entry.state is EntryState.CLEANED]
-        self.ledger.entries = [e for e in self.ledger.entries if not any(e is each for each in gone)]
+        self.ledger.entries = [e for e in self.ledger.entries if not e.shared or e.state is not EntryState.CLEANED]
         return outcome
 
-    def _spare_others(self, project: dict[str, Any] | None, of: Sequence[Entry]) -> None:
+    def _spare_others(self, project: dict[str, Any] | None, which: Callable[[Entry], bool]) -> None:
         """Let go of those of a preview's things that production uses by now, and the other way round."""
-        if self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION:
-            theirs = [id(entry) for entry in of if entry.shared and is_productions(project, self.world.settings, entry)]
-        else:
-            theirs = [id(entry) for entry in of if entry.shared and is_a_previews(project, entry)]
-        release(self.ledger, lambda entry: id(entry) in theirs, "another environment uses it by now")
+        preview = self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
+        theirs = partial(is_productions, project, self.world.settings) if preview else partial(is_a_previews, project)
+        release(self.ledger, lambda entry: which(entry) and theirs(entry), "another environment uses it by now")
 
     def _set_expiry(self, expires: datetime | None) -> None:
         """A new moment: what was announced of the old one holds no longer."""
@@ -278,7 +274,7 @@ class DeploymentEnd(Telling):
             self.conditions.put("Expired", "True", Reason.EXPIRED, "its time to live is over")
             self.conditions.put(READY, "False", Reason.EXPIRED, "its time to live is over")
             self.conditions.drop(STALLED)
-            self.conditions.put("CleanupVerified", "Unknown", Reason.PROGRESSING, "being cleaned up")
+            self.conditions.put(CLEANUP_VERIFIED, "Unknown", Reason.PROGRESSING, "being cleaned up")
             self.tell(
                 "expiry", StepState.RUNNING, "expired; being cleaned up", percent=100, reason=Reason.EXPIRED.value
             )
@@ -288,7 +284,7 @@ class DeploymentEnd(Telling):
         waits = outcome.blocking
         if waits is None:
             self.conditions.put(
-                "CleanupVerified", "True", Reason.CLEANUP_VERIFIED, "all of it was looked for and is gone"
+                CLEANUP_VERIFIED, "True", Reason.CLEANUP_VERIFIED, "all of it was looked for and is gone"
             )
             self.tell(
                 "expiry",
@@ -301,7 +297,7 @@ class DeploymentEnd(Telling):
             return Verdict(results=outcome.results, transitions=self.conditions.transitions)
         failed = waits.error is not None
         status, reason = ("False", Reason.CLEANUP_FAILED) if failed else ("Unknown", Reason.PROGRESSING)
-        self.conditions.put("CleanupVerified", "False" if status == "False" else "Unknown", reason, say(waits))
+        self.conditions.put(CLEANUP_VERIFIED, "False" if status == "False" else "Unknown", reason, say(waits))
         await self.save()
         after = timedelta(milliseconds=500) if outcome.acted else self.next_look(outcome)
         return Verdict(after=after, results=outcome.results, transitions=self.conditions.transitions)
@@ -327,7 +323,7 @@ class DeploymentEnd(Telling):
                 "the environment is not held by this deployment",
             )
         else:
-            self._spare_others(project, self.ledger.remaining)
+            self._spare_others(project, lambda entry: entry.shared)
         if await self._image_in_use(project):
             release(self.ledger, lambda entry: entry.step == "image", "an environment runs this image")
         application = ArgoApplicationInfo(

@@ -42,7 +42,9 @@ def is_productions(project: Mapping[str, Any] | None, settings: Settings, entry:
 
 def is_a_previews(project: Mapping[str, Any] | None, entry: Entry) -> bool:
     """Whether it is the copy of a Secret in a namespace that a preview has: production was there once."""
-    held = ((project or {}).get("status") or {}).get("environments") or ()
-    names = (str(each["name"]) for each in held if each["name"] != PRODUCTION)
-    homes = {destination_namespace(str(project["metadata"]["name"]), name) for name in names} if project else set()
-    return entry.kind == SecretCopy.__name__ and entry.value.get("namespace") in homes
+    if project is None or entry.kind != SecretCopy.__name__:
+        return False
+    held = (project.get("status") or {}).get("environments") or ()
+    previews = (str(each["name"]) for each in held if each["name"] != PRODUCTION)
+    homes = {destination_namespace(project["metadata"]["name"], name) for name in previews}
+    return entry.value.get("namespace") in homes

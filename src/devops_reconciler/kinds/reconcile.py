@@ -41,6 +41,8 @@ T = TypeVar("T", bound=ResourceStatus)
 
 SOON = timedelta(milliseconds=5)
 """Pause after a pass that wrote something: what was written is looked at again at once."""
+RETIRED_STATES = (EntryState.RETIRED, EntryState.CLEANUP_FAILED)
+"""Of what is no longer wanted, and not yet proven gone."""
 TOO_SHORT_TO_TELL = timedelta(seconds=10)
 """A new object that waits says so only when that takes longer: most waits are over before."""
 CAUSE_LIMIT = 700
@@ -334,4 +336,4 @@ def is_paused(obj: Mapping[str, Any]) -> bool:
 
 def is_retired(entry: Entry) -> bool:
     """No longer wanted, and not yet proven gone."""
-    return entry.state in (EntryState.RETIRED, EntryState.CLEANUP_FAILED)
+    return entry.state in RETIRED_STATES

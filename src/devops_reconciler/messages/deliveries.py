@@ -6,7 +6,7 @@ Messages of one project are worked on in the order in which they came, those of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -25,7 +25,7 @@ from ..runtime.waiting import first_of
 from .canary import TYPE as CANARY
 from .canary import is_canary
 from .connection import ask
-from .holding import Holding
+from .holding import Holding, Place
 from .inbox import Outcome, read
 from .traced import taking
 from .verdict import UNFORESEEN_ATTEMPTS, Verdict, reason_and_text, verdict
@@ -64,7 +64,7 @@ class _Work:
     delivery: AbstractIncomingMessage
     message: InboundMessage | None
     began: float
-    place: tuple[str, str] | None = None
+    place: Place | None = None
     """Namespace and project, where it is a message."""
     doom: tuple[Reason, str] | None = None
     """Why it goes to the dead-letter queue, once that is decided."""
@@ -102,10 +102,10 @@ class Deliveries:
         """When a delivery was last acknowledged; at first, the beginning."""
         self._open: set[_Work] = set()
         self._holding = Holding(lane.clock)
-        self._waiting: dict[tuple[str, str], str] = {}
+        self._waiting: dict[Place, str] = {}
         """Why the first message of a project waits, while it does."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._last: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._last: dict[Place, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._answered = asyncio.Event()
 
@@ -121,14 +121,14 @@ class Deliveries:
 
     def stuck(self, consumer: str | None = None) -> int:
         """How many deliveries wait or are held, or are behind such a one: of this consumer tag, or of all."""
-        places = self._holding.places | set(self._waiting)
-        return sum(work.place in places and consumer in (None, work.delivery.consumer_tag) for work in self._open)
+        return self._count(self._holding.places | set(self._waiting), consumer)
 
     def waiting(self, consumer: str | None = None) -> int:
         """How many deliveries wait for their project, or behind one that does: of this consumer tag, or of all."""
-        return sum(
-            work.place in self._waiting and consumer in (None, work.delivery.consumer_tag) for work in self._open
-        )
+        return self._count(self._waiting, consumer)
+
+    def _count(self, places: Collection[Place | None], consumer: str | None) -> int:
+        return sum(work.place in places and consumer in (None, work.delivery.consumer_tag) for work in self._open)
 
     @property
     def why_waiting(self) -> str:
@@ -198,7 +198,7 @@ class Deliveries:
         if await self._acknowledged(canary):
             self._lane.metrics.messages.labels(CANARY, outcome).inc()
 
-    def _forget(self, place: tuple[str, str], task: asyncio.Task[None]) -> None:
+    def _forget(self, place: Place, task: asyncio.Task[None]) -> None:
         if self._last.get(place) is task:
             del self._last[place]
             self._holding.forget(place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from ..api.names import plain_name
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import DEVOPS_PROJECT
 from .environment import running
@@ -65,7 +66,7 @@ class HubRepositoryRemoval(HubRepository):
         if project is None or "deletionTimestamp" in project["metadata"]:
             return seen
         images = await running(world, namespace, project)
-        use = next((each for each in images if _is_of(each.image, self.key)), None)
+        use = next((each for each in images if plain_name(each.image.partition("@")[0]) == self.key), None)
         if use is None:
             return seen
         if self._is_named(world, project):
@@ -79,9 +80,3 @@ class HubRepositoryRemoval(HubRepository):
         registry = project["spec"].get("registry") or {}
         namespace = registry.get("namespace") or world.settings.dockerhub_namespace
         return self.key == f"{namespace}/{registry.get('repository') or project['metadata']['name']}"
-
-
-def _is_of(image: str, repository: str) -> bool:
-    """An image is named with its registry in front, unless that is the default one."""
-    form = image.partition("@")[0]
-    return form == repository or form.endswith(f"/{repository}")

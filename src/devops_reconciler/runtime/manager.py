@@ -10,6 +10,7 @@ from .clock import Clock
 from .logs import get_logger
 from .metrics import Metrics
 from .settings_types import format_duration
+from .waiting import first_of
 
 Run = Callable[[], Awaitable[None]]
 
@@ -135,14 +136,7 @@ class ReconcilerManager:
     async def _ended(self, supervisors: list[asyncio.Task[None]], within: timedelta) -> None:
         if not supervisors:
             return
-        limit = asyncio.create_task(self._clock.sleep(within))
-        everything = asyncio.ensure_future(asyncio.wait(supervisors))
-        try:
-            await asyncio.wait({limit, everything}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            limit.cancel()
-            everything.cancel()
-            await asyncio.wait({limit, everything})
+        await first_of(self._clock.sleep(within), asyncio.wait(supervisors))
 
     async def _supervise(self, task: _Task) -> None:
         deaths = 0

@@ -114,3 +114,8 @@ def test_an_image_names_its_registry_unless_that_is_the_default(endpoint: str, i
 )
 def test_the_zone_of_a_host_is_the_longest_allowed(host: str, zones: list[str], zone: str | None) -> None:
     assert names.default_zone(host, zones) == zone
+
+
+@pytest.mark.parametrize("form", ["acme/web", "registry.test:5000/acme/web"])
+def test_the_plain_name_of_an_image_has_no_registry(form: str) -> None:
+    assert names.plain_name(form) == "acme/web"

@@ -12,7 +12,6 @@ from devops_reconciler.inputs.blocks import (
     ImageRepository,
     check_destination,
     image_repository,
-    plain_name,
     production_place,
     record_type,
     route,
@@ -36,11 +35,6 @@ def test_an_image_goes_to_the_operators_namespace_under_the_projects_name() -> N
 def test_an_image_at_another_registry_carries_its_host() -> None:
     found = image_repository(settings(registry_endpoint="https://registry.test:5000"), TEAM, "shop", None, "web")
     assert (found.form, found.plain) == ("registry.test:5000/acme/web", "acme/web")
-
-
-@pytest.mark.parametrize("form", ["acme/web", "registry.test:5000/acme/web"])
-def test_the_plain_name_of_an_image_has_no_registry(form: str) -> None:
-    assert plain_name(form) == "acme/web"
 
 
 @pytest.mark.parametrize(

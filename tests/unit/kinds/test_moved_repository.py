@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from devops_reconciler.resources.hub_repository import HubRepositoryRemoval
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, REGISTRY_SETTINGS
-from tests.unit.world import GIT_URL, ME, TEAM
+from tests.unit.world import ME, TEAM
 
 from .life import Life
+from .test_running_images import DELETE, deploy, polls, running
 
-KINDS = ("DevOpsProject", "RegistrySettings", "JenkinsSettings", "ArgoSettings", "IngressResource")
-DELETE: dict[str, Any] = {"components": {"registry": {"deletionPolicy": "Delete"}}}
 REGISTRY = "RegistrySettings"
-
-
-def running(**spec: Any) -> Life:
-    life = Life()
-    life.project(**spec)
-    life.set_up()
-    return life
-
-
-async def polls(life: Life, count: int = 3) -> None:
-    for _ in range(count):
-        for kind in KINDS:
-            await life.turn("shop", kind)
-        life.out.clock.advance(timedelta(minutes=5))
-
-
-async def deploy(life: Life, name: str, health: str = "Healthy", **spec: Any) -> str | None:
-    life.out.argocd.health = health
-    life.out.clock.advance(timedelta(seconds=5))
-    if "rollbackTo" not in spec:
-        life.out.git.commit(GIT_URL, "main", f"{len(life.out.jenkins.triggers) + 1:040x}")
-    life.record(name, **spec)
-    await life.live(name, most=4000)
-    return life.reason(name)
 
 
 def change(life: Life, **spec: Any) -> None:
