@@ -39,10 +39,11 @@ test-e2e: setup
 
 # What runs against real services: Kubernetes, Git, a registry, Argo CD. Its first build takes long. The rest of
 # tests/apiserver meets the real Kubernetes and RabbitMQ in `make test`.
+REAL_APISERVER := kubernetes_client kubernetes_apply
 REAL_CONTRACT := argocd_applications argocd_auth argocd_projects argocd_stream argocd_sync git git_access \
 	git_certificates git_processes registry resources_argo
 test-real: setup-real
-	@$(SIDE_BY_SIDE) --real tests/real tests/apiserver/test_kubernetes_client.py \
+	@$(SIDE_BY_SIDE) --real tests/real $(REAL_APISERVER:%=tests/apiserver/test_%.py) \
 		$(REAL_CONTRACT:%=tests/contract/test_%.py)
 
 # CHAOS=full for all failures at each call; CHAOS_ARGS="--help" for the rest.

@@ -29,7 +29,15 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent.parent
 ENGINE = REPOSITORY / "src" / "devops_reconciler" / "engine"
 PACKAGE = "devops_reconciler.engine"
-QUICK = ("test_decide", "test_pipeline", "test_lifecycle", "test_slow_answers", "test_ledger", "test_rules")
+QUICK = (
+    "test_decide",
+    "test_pipeline",
+    "test_pipeline_drift",
+    "test_lifecycle",
+    "test_slow_answers",
+    "test_ledger",
+    "test_rules",
+)
 """Tests that are quick; what takes long in them is left out by `LONG`."""
 LONG = "not combination"
 STATES = 1_000

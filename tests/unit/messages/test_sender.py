@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -13,84 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devops_reconciler.api.errors import ExternalServiceError
-from devops_reconciler.api.heartbeat import heartbeat, heartbeat_body, ticked
-from devops_reconciler.messages import publisher
-from devops_reconciler.messages.sender import REFUSED, WORKERS, HeartbeatSender
-from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.api.heartbeat import heartbeat_body, ticked
+from devops_reconciler.messages.sender import WORKERS, HeartbeatSender
 from devops_reconciler.runtime.metrics import Metrics
 
 from .broker import turns, until
-from .fake_broker import FakeBroker
+from .desk import Desk, beat
 from .samples import NOW
 from .samples import settings as make_settings
-
-INTERVAL = timedelta(seconds=10)
-
-
-def beat(sequence: int, uid: str = "u-1", *, terminal: bool = False, step: str = "build") -> dict[str, Any]:
-    return heartbeat(
-        uid,
-        "shop",
-        f"shop-{uid}",
-        "production",
-        "e-1",
-        sequence,
-        at=NOW + timedelta(seconds=sequence),
-        step=step,
-        state="Succeeded" if terminal else "Running",
-        percent=min(sequence, 100),
-        eta_seconds=None,
-        message="It goes on.",
-        url=None,
-        reason=None,
-        terminal=terminal,
-        result="Succeeded" if terminal else None,
-    )
-
-
-class Desk:
-    """A sender on a broker in memory, with a clock that stands still."""
-
-    def __init__(self) -> None:
-        self.broker = FakeBroker()
-        self.clock = FakeClock(NOW)
-        self.metrics = Metrics()
-        self.told: list[tuple[str, int]] = []
-        self.may_send = True
-        self.sender = HeartbeatSender(
-            make_settings(),
-            self.broker.connect,
-            self.clock,
-            self.metrics,
-            lambda uid, sequence: self.told.append((uid, sequence)),
-            may_send=lambda: self.may_send,
-        )
-        self.task = asyncio.create_task(self.sender.run())
-
-    @property
-    def ids(self) -> list[str]:
-        return [one.message_id for one in self.broker.published]
-
-    def unconfirmed(self, uid: str, outbox: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What is left in a record's status."""
-        return outbox[sum(of == uid for of, _ in self.told) :]
-
-    async def pass_time(self, seconds: float) -> None:
-        """In small steps, as ticks and attempts to connect follow one another."""
-        for _ in range(int(seconds * 2)):
-            self.clock.advance(timedelta(seconds=0.5))
-            await turns(20)
-
-    async def end(self) -> None:
-        self.task.cancel()
-        await asyncio.wait({self.task})
-
-
-@pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
-    made = Desk()
-    yield made
-    await made.end()
 
 
 async def test_an_outbox_goes_out_in_order_and_is_confirmed(desk: Desk) -> None:
@@ -286,98 +215,6 @@ async def test_a_listener_that_fails_is_no_matter_of_the_broker(desk: Desk) -> N
     with pytest.raises(KeyError, match="a mistake"):
         await sender.run()
     assert sender.confirmed("u-2") == 1
-
-
-async def test_a_queue_that_refuses_one_deployment_holds_up_no_other(desk: Desk) -> None:
-    refused = [f"full-{number}" for number in range(2 * WORKERS)]
-    desk.broker.refused = {f"shop.shop-{uid}" for uid in refused}
-    for uid in refused:
-        desk.sender.offer(uid, [beat(1, uid), beat(2, uid)])
-    desk.sender.offer("u-1", [beat(1), beat(2), beat(3)])
-    await until(lambda: desk.told == [("u-1", 1), ("u-1", 2), ("u-1", 3)])
-    await desk.pass_time(35)
-    assert desk.ids == ["u-1-1", "u-1-2", "u-1-3", "u-1-3-1", "u-1-3-2", "u-1-3-3"]
-    assert desk.broker.connections == 1
-
-
-async def test_what_was_refused_comes_in_order_when_its_queue_has_room_again(desk: Desk) -> None:
-    desk.broker.refused = {"shop.shop-u-1"}
-    desk.sender.offer("u-1", [beat(1), beat(2)])
-    await desk.pass_time(90)
-    desk.sender.offer("u-1", [beat(1), beat(2), beat(3)])
-    assert await desk.sender.check() == (
-        "connected, 3 heartbeats wait; deployments whose heartbeats are not taken: 1, as RabbitMQ: publish to "
-        "'devops.heartbeat' by 'shop.shop-u-1': refused: a queue that is bound to it is full, or ill"
-    )
-    desk.broker.refused = set()
-    await desk.pass_time(REFUSED.longest.total_seconds() + 1)
-    assert [one for one in desk.ids if one.count("-") == 2] == ["u-1-1", "u-1-2", "u-1-3"]
-    assert desk.told == [("u-1", 1), ("u-1", 2), ("u-1", 3)]
-    assert await desk.sender.check() == "connected, 0 heartbeats wait"
-
-
-async def test_what_is_refused_is_tried_ever_more_seldom(desk: Desk) -> None:
-    attempts = Counter[str]()
-    desk.broker.refused = Counted({"shop.shop-u-1"}, attempts)
-    desk.sender.offer("u-1", [beat(1)])
-    await desk.pass_time(60)
-    first = attempts["shop.shop-u-1"]
-    assert 5 <= first <= 12
-    await desk.pass_time(600)
-    assert 9 <= attempts["shop.shop-u-1"] - first <= 22
-
-
-class Counted(set[str]):
-    """Counts who looks for what."""
-
-    def __init__(self, keys: set[str], attempts: Counter[str]) -> None:
-        super().__init__(keys)
-        self.attempts = attempts
-
-    def __contains__(self, key: object) -> bool:
-        self.attempts[str(key)] += 1
-        return super().__contains__(key)
-
-
-async def test_a_refused_tick_is_lost(desk: Desk) -> None:
-    desk.sender.offer("u-1", [beat(1)])
-    await until(lambda: desk.told == [("u-1", 1)])
-    desk.broker.refused = {"shop.shop-u-1"}
-    await desk.pass_time(12)
-    desk.broker.refused = set()
-    await desk.pass_time(11)
-    assert desk.ids == ["u-1-1", "u-1-1-1"]
-
-
-async def test_queues_that_do_not_answer_hold_up_no_other_deployment(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher, "PUBLISH_TIMEOUT", timedelta(milliseconds=50))
-    silent = [f"silent-{number}" for number in range(2 * WORKERS)]
-    desk.broker.unanswered = {f"shop.shop-{uid}" for uid in silent}
-    desk.sender.offer("u-1", [beat(1)])
-    await until(lambda: desk.told == [("u-1", 1)])
-    for uid in silent:
-        desk.sender.offer(uid, [beat(1, uid)])
-    await turns()
-    desk.sender.offer("u-1", [beat(1), beat(2)])
-    async with asyncio.timeout(30):
-        while len(desk.told) < 2:
-            desk.clock.advance(timedelta(milliseconds=10))
-            await asyncio.sleep(0)
-    assert desk.told == [("u-1", 1), ("u-1", 2)]
-
-
-async def test_ticks_go_out_however_short_connections_live(desk: Desk) -> None:
-    desk.sender.offer("u-1", [beat(1)])
-    await until(lambda: len(desk.ids) == 1)
-    for _ in range(70):
-        desk.broker.cut()
-        await turns()
-        await desk.pass_time(0.5)
-        await turns()
-    assert desk.broker.connections == 71
-    assert desk.ids[1:4] == ["u-1-1-1", "u-1-1-2", "u-1-1-3"]
 
 
 FAULTS = st.lists(st.sampled_from(["ok", "ok", "lost", "unconfirmed", "refused"]), max_size=30)

@@ -19,9 +19,9 @@ from devops_reconciler.runtime.tracing import Origin
 from tests.unit.traces import id_of, parent_of, said, trace_of, traces_kept
 
 from .broker import FakeDelivery, FakeGrave, FakeInbox, until
+from .desk import beat
 from .fake_broker import FakeBroker
 from .samples import NOW, reconcile, settings
-from .test_sender import beat
 
 TRACE, SENDER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SENT = f"00-{TRACE}-{SENDER}-01"

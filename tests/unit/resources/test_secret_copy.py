@@ -1,0 +1,119 @@
+"""Secrets that are copied to where an application runs."""
+
+from __future__ import annotations
+
+import base64
+
+from devops_reconciler.resources.secret_copy import SecretCopy
+from devops_reconciler.services.kubernetes import (
+    NAMESPACE,
+    SECRET,
+    SERVICE_ACCOUNT,
+)
+from tests.unit.world import ME
+
+from .hand import Hand, changed
+from .test_kubernetes_things import MARK
+
+COPY = SecretCopy(
+    namespace="shop",
+    name="pull",
+    project="shop",
+    type="kubernetes.io/dockerconfigjson",
+    version="uid/1",
+    pull=True,
+    data={".dockerconfigjson": base64.b64encode(b"{}").decode()},
+)
+
+
+async def test_a_pull_secret_is_copied_and_added_to_the_default_service_account_beside_others() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    others = {"imagePullSecrets": [{"name": "theirs"}], "secrets": [{"name": "token"}]}
+    hand.out.kubernetes.change(SERVICE_ACCOUNT, "shop", "default", others)
+    assert (await hand.bring(COPY)).ready
+    copy = hand.out.kubernetes.see(SECRET, "shop", "pull")
+    assert copy is not None
+    assert copy["data"] == COPY.data
+    assert copy["metadata"]["annotations"][MARK] == ME
+    account = hand.out.kubernetes.see(SERVICE_ACCOUNT, "shop", "default")
+    assert account is not None
+    assert account["imagePullSecrets"] == [{"name": "theirs"}, {"name": "pull"}]
+    assert account["secrets"] == [{"name": "token"}]
+
+
+async def test_a_pull_secret_that_is_removed_is_taken_out_of_the_service_account_and_others_stay() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    hand.out.kubernetes.change(SERVICE_ACCOUNT, "shop", "default", {"imagePullSecrets": [{"name": "theirs"}]})
+    assert (await hand.bring(COPY)).ready
+    await hand.remove()
+    account = hand.out.kubernetes.see(SERVICE_ACCOUNT, "shop", "default")
+    assert account is not None
+    assert account["imagePullSecrets"] == [{"name": "theirs"}]
+    assert hand.out.kubernetes.see(SECRET, "shop", "pull") is None
+
+
+async def test_a_pull_secret_that_a_service_account_does_not_name_any_more_is_removed_all_the_same() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    assert (await hand.bring(COPY)).ready
+    hand.out.kubernetes.change(SERVICE_ACCOUNT, "shop", "default", {"imagePullSecrets": []})
+    await hand.remove()
+    assert hand.out.kubernetes.see(SECRET, "shop", "pull") is None
+
+
+async def test_a_tls_secret_is_not_for_pulling() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    assert (await hand.bring(changed(COPY, pull=False, type="kubernetes.io/tls"))).ready
+    account = hand.out.kubernetes.see(SERVICE_ACCOUNT, "shop", "default")
+    assert account is not None
+    assert "imagePullSecrets" not in account
+
+
+async def test_a_service_account_that_comes_late_is_waited_for() -> None:
+    hand = Hand()
+    hand.out.kubernetes.put(NAMESPACE, None, {"metadata": {"name": "shop"}})
+    await hand.once(COPY)
+    outcome = await hand.once(COPY)
+    assert not outcome.ready
+    hand.out.kubernetes.put(SERVICE_ACCOUNT, "shop", {"metadata": {"name": "default"}})
+    assert (await hand.bring(COPY)).ready
+
+
+async def test_a_service_account_that_changes_at_that_moment_is_tried_again() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+
+    def touch(name: str) -> None:
+        if name == "kubernetes.merge_patch ServiceAccount":
+            hand.out.line.before = None
+            hand.out.kubernetes.change(SERVICE_ACCOUNT, "shop", "default", {"secrets": [{"name": "token"}]})
+
+    hand.out.line.before = touch
+    assert (await hand.bring(COPY)).ready
+    account = hand.out.kubernetes.see(SERVICE_ACCOUNT, "shop", "default")
+    assert account is not None
+    assert account["imagePullSecrets"] == [{"name": "pull"}]
+    assert account["secrets"] == [{"name": "token"}]
+
+
+async def test_a_changed_source_is_copied_again() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    await hand.bring(COPY)
+    await hand.bring(changed(COPY, version="uid/2", data={".dockerconfigjson": "bmV3"}))
+    copy = hand.out.kubernetes.see(SECRET, "shop", "pull")
+    assert copy is not None
+    assert copy["data"] == {".dockerconfigjson": "bmV3"}
+
+
+async def test_a_foreign_secret_of_that_name_is_a_conflict_and_stays() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    hand.out.kubernetes.put(SECRET, "shop", {"metadata": {"name": "pull"}, "data": {"theirs": "eA=="}})
+    outcome = await hand.bring(COPY)
+    assert hand.reason(outcome) == "OwnershipConflict"
+    await hand.remove()
+    assert hand.out.kubernetes.writes == []
