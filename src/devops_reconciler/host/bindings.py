@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from itertools import chain, repeat
+from itertools import chain, repeat, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,21 @@ LONGEST_TURN = 600.0
 
 
 class Patience:
-    """Seconds between the tries of one request of Kopf's, without an end, and from the first for each request.
+    """Seconds between the tries of one request of Kopf's, without an end until we stop, anew for each request.
 
     With an end, Kopf gives up: a watch or a sign of life then ends the process, after half a minute without the API
-    server, and the change of an object is never handled (`kopf._cogs.clients.api.request`).
+    server, and the change of an object is never handled (`kopf._cogs.clients.api.request`). When we stop it must give
+    up: its good-bye to the peers would take as long as the API server is away.
     """
 
     FIRST = (0.2, 0.5, 1.0, 2.0, 3.0)
     LONGEST = 5.0
 
+    def __init__(self, over: Callable[[], bool]) -> None:
+        self._over = over
+
     def __iter__(self) -> Iterator[float]:
-        return chain(self.FIRST, repeat(self.LONGEST))
+        return takewhile(lambda _: not self._over(), chain(self.FIRST, repeat(self.LONGEST)))
 
 
 def registry_of(loop: Loop, access: ClusterAccess, watches: OpenWatches) -> kopf.OperatorRegistry:
@@ -102,8 +106,10 @@ class Login:
         return Path(self._access.token_file).read_text(encoding="utf-8").strip()
 
 
-def operator_settings(settings: Settings, priority: int) -> kopf.OperatorSettings:
-    """How Kopf runs; each value has its story in Kopf's issues (docs/architecture.md)."""
+def operator_settings(
+    settings: Settings, priority: int, over: Callable[[], bool] = lambda: False
+) -> kopf.OperatorSettings:
+    """How Kopf runs, until it is `over`; each value has its story in Kopf's issues (docs/architecture.md)."""
     found = kopf.OperatorSettings()
     found.persistence.finalizer = FINALIZER
     found.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATIONS)
@@ -120,7 +126,7 @@ def operator_settings(settings: Settings, priority: int) -> kopf.OperatorSetting
     found.networking.connect_timeout = 10
     found.networking.request_timeout = LONGEST_TURN
     found.networking.enforce_retry_after = True
-    found.networking.error_backoffs = Patience()
+    found.networking.error_backoffs = Patience(over)
     found.queueing.exit_timeout = EXIT_TIMEOUT
     found.queueing.idle_timeout = IDLE_TIMEOUT
     found.process.ultimate_exiting_timeout = settings.reconciler_shutdown_timeout.total_seconds() + 4

@@ -21,7 +21,7 @@ from ..services.kubernetes import PEERING, Kubernetes
 from ..services.kubernetes_access import ClusterAccess
 from ..services.kubernetes_errors import INSTALL_CRDS, SERVICE
 from ..services.kubernetes_session import OpenWatches
-from .bindings import operator_settings, registry_of
+from .bindings import EXIT_TIMEOUT, Patience, operator_settings, registry_of
 from .lease_record import Candidate, micro_time
 from .loop import Loop
 from .namespaces import Namespaces
@@ -30,8 +30,9 @@ LISTEN = timedelta(seconds=20)
 """Between two looks whether Kopf hears anything."""
 DEAF_AFTER = 6
 """So many looks in a row without: longer than it takes to find a peer gone, or to open a watch again."""
-GOODBYE = timedelta(seconds=2)
-"""For Kopf to tell its peers that it goes, which it would try for ever where the API server is away."""
+GOODBYE = timedelta(seconds=EXIT_TIMEOUT + Patience.LONGEST + 3)
+"""For Kopf to end in order: its handlers, and its good-bye to the peers. Who cuts it short leaves tasks behind, which
+may keep the process from ending."""
 
 _log = get_logger(__name__)
 
@@ -75,7 +76,8 @@ class KopfHost:
         self._kubernetes = kubernetes
         self._access = access
         self._identity = me.identity
-        self._settings: OperatorSettings = operator_settings(world.settings, priority=me.rank)
+        self._ending = asyncio.Event()
+        self._settings: OperatorSettings = operator_settings(world.settings, me.rank, self._ending.is_set)
         self._watches = asyncio.Event()
         self._heard = OpenWatches()
 
@@ -99,7 +101,7 @@ class KopfHost:
             ready_flag=self._watches,
         )
         deaf = asyncio.create_task(self._until_deaf(), name="deafness")
-        await _until_first([*tasks, deaf], stop)
+        await _until_first([*tasks, deaf], stop, self._ending)
 
     async def _until_deaf(self) -> None:
         """Raise ExternalServiceError when this replica acts, and Kopf hears of no change in any namespace.
@@ -136,8 +138,8 @@ class KopfHost:
                 _log.warning("the peers were not told of our rank", namespace=namespace, error=error.message)
 
 
-async def _until_first(tasks: Collection[asyncio.Task[None]], stop: asyncio.Event) -> None:
-    """Until one of Kopf's tasks ends, then end the others. Raises what one of them failed with.
+async def _until_first(tasks: Collection[asyncio.Task[None]], stop: asyncio.Event, ending: asyncio.Event) -> None:
+    """Until one of Kopf's tasks ends, then set `ending` and end the others. Raises what one of them failed with.
 
     Not `kopf.run_tasks`: that waits for, and then cancels, every task of the event loop, ours too. Kopf takes SIGTERM
     and SIGINT itself: it ends in order only when it was told to, and we learn it here.
@@ -145,6 +147,7 @@ async def _until_first(tasks: Collection[asyncio.Task[None]], stop: asyncio.Even
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        ending.set()
         failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
         if not failed:
             stop.set()

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
 
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.host.lease_record import Candidate
@@ -25,10 +21,10 @@ from devops_reconciler.services.kubernetes_access import ClusterAccess
 from testbed.waiting import eventually
 from tests.unit.world import TEAM, Outside, outside
 
+from .kopf_server import NAME, Server
 from .test_loop import Outbox
 
 OTHER = "team-b"
-NAME = "freeleaps-devops-reconciler"
 OURS, THEIRS = (Key("RegistrySettings", namespace, "shop") for namespace in (TEAM, OTHER))
 
 
@@ -109,94 +105,11 @@ async def test_a_standby_tells_of_refusals_too(two: Two) -> None:
 
 # Kopf itself
 
-KINDS = (
-    "devopsprojects",
-    "jenkinssettings",
-    "registrysettings",
-    "argosettings",
-    "ingressresources",
-    "deploymentrecords",
-)
-
-
-class Server:
-    """As much of an API server as Kopf asks for, with a namespace that may be shut."""
-
-    def __init__(self) -> None:
-        self.shut = True
-        self.watched: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        """By namespace: whether somebody watches its projects."""
-        self._ends = asyncio.Event()
-
-    async def start(self) -> str:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def stop(self) -> None:
-        self._ends.set()
-        await self._runner.cleanup()
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        path = request.path
-        namespace = path.split("/")[5] if "/namespaces/" in path else ""
-        if namespace == OTHER and self.shut:
-            body = {"kind": "Status", "code": 403, "message": "forbidden"}
-            return web.json_response(body, status=403)
-        if request.query.get("watch") == "true":
-            return await self._watch(request, namespace)
-        if path in DISCOVERY:
-            return web.json_response(DISCOVERY[path])
-        peering = {"metadata": {"name": NAME, "namespace": namespace, "uid": namespace, "resourceVersion": "1"}}
-        if request.method == "PATCH":
-            return web.json_response(peering)
-        items = [peering] if path.endswith("/kopfpeerings") else []
-        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
-
-    async def _watch(self, request: web.Request, namespace: str) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(json.dumps({"type": "BOOKMARK", "object": {"metadata": {}}}).encode() + b"\n")
-        if request.path.endswith("/devopsprojects"):
-            self.watched[namespace].set()
-        await self._ends.wait()
-        return response
-
-
-def _resource(plural: str) -> dict[str, Any]:
-    verbs = ["list", "watch", "patch"]
-    return {"name": plural, "singularName": plural[:-1], "kind": plural, "namespaced": True, "verbs": verbs}
-
-
-def _group(name: str, version: str) -> dict[str, Any]:
-    found = {"version": version, "groupVersion": f"{name}/{version}"}
-    return {"name": name, "versions": [found], "preferredVersion": found}
-
-
-DISCOVERY: dict[str, Any] = {
-    "/api": {"versions": ["v1"]},
-    "/api/v1": {"resources": [_resource("namespaces"), _resource("events")]},
-    "/apis": {"groups": [_group("freeleaps.com", "v1alpha1"), _group("kopf.dev", "v1")]},
-    "/apis/freeleaps.com/v1alpha1": {"resources": [_resource(plural) for plural in KINDS]},
-    "/apis/kopf.dev/v1": {"resources": [_resource("kopfpeerings") | {"kind": "KopfPeering"}]},
-}
-
-
-@pytest.fixture
-def quiet_kopf() -> Iterator[None]:
-    """The host makes a logger of Kopf's quieter, for the whole process."""
-    logger = logging.getLogger("kopf.objects")
-    level = logger.level
-    yield
-    logger.setLevel(level)
-
 
 @pytest.mark.usefixtures("quiet_kopf")
 async def test_kopf_watches_the_others_and_takes_up_the_one_that_lets_it_in_again(two: Two) -> None:
     server = Server()
+    server.shut.add(OTHER)
     access = ClusterAccess(await server.start())
     me = Candidate("me", 1_790_000_000_000_000)
     host = KopfHost(two.loop, two.out.world, cast(Any, two.out.kubernetes), access, me)
@@ -213,7 +126,7 @@ async def test_kopf_watches_the_others_and_takes_up_the_one_that_lets_it_in_agai
             gc.collect()
             assert host._heard, "Kopf holds the answer to its watch"
             assert not server.watched[OTHER].is_set()
-            server.shut = False
+            server.shut.clear()
             await server.watched[OTHER].wait()
         assert not running.done()
     finally:
