@@ -73,6 +73,10 @@ class _Work:
     unforeseen: int = 0
     answers: int = 0
     """How many writes of all had been answered when this one last failed, or was first tried."""
+    since: float = 0.0
+    """When this one last failed, or was first tried (monotonic)."""
+    waited: float = 0.0
+    """Seconds for which its project, and nothing else, has been what it waits for."""
 
 
 @dataclass
@@ -220,7 +224,7 @@ class Deliveries:
         if before is not None:
             await asyncio.wait({before})
         with taking(work.delivery, work.message, self._lane.queue) as span:
-            work.answers = self._holding.answers
+            work.answers, work.since = self._holding.answers, self._lane.clock.monotonic()
             while not self._stopping.is_set():
                 error = await self._attempt(work)
                 if error is None:
@@ -248,6 +252,8 @@ class Deliveries:
             work.outcome = await self._lane.inbox.accept(work.message)
             if self._holding.note_answer(work.place):
                 self._wake()
+            for other in self._of_place(work.place):
+                other.waited = 0.0
         self._release(work)
         await self._acknowledge(work)
 
@@ -288,8 +294,8 @@ class Deliveries:
             self._hold(work, error)
         else:
             self._release(work)
-        exhausted = said is Verdict.WAIT and self._is_exhausted(work, unforeseen)
-        work.answers = self._holding.answers
+        exhausted = said is Verdict.WAIT and self._is_wait_over(work, error)
+        work.answers, work.since = self._holding.answers, self._lane.clock.monotonic()
         if said is Verdict.DEAD_LETTER or exhausted:
             work.doom = reason_and_text(error)
             return timedelta(0)
@@ -309,15 +315,19 @@ class Deliveries:
         _log.error("The operator failed on a message", event_id=_event_id(work), exc_info=error)
         self._lane.metrics.internal_errors.labels("message_listener").inc()
 
-    def _is_exhausted(self, work: _Work, unforeseen: bool) -> bool:
-        if unforeseen:
+    def _is_wait_over(self, work: _Work, error: BaseException) -> bool:
+        """Whether it has waited for as long as it may. What passes while the API server may be away does not count."""
+        if not isinstance(error, ReconcilerError):
             return work.unforeseen >= UNFORESEEN_ATTEMPTS
-        alone_since = self._holding.alone_since(work.place)
-        if alone_since is not None and self._holding.answers == work.answers:
-            # Nobody's message was written since it failed last: by now it may be the API server.
+        if verdict(error) is Verdict.HOLD and not self._holding.vouched:
             return False
-        waited = self._lane.clock.monotonic() - max(work.began, alone_since or work.began)
-        return waited >= self._lane.wait_limit.total_seconds()
+        now = self._lane.clock.monotonic()
+        for other in self._of_place(work.place):
+            other.waited += now - max(work.since, other.began)
+        return work.waited >= self._lane.wait_limit.total_seconds()
+
+    def _of_place(self, place: Place | None) -> list[_Work]:
+        return [work for work in self._open if work.place == place]
 
     def _hold(self, work: _Work, error: BaseException) -> None:
         if not self.held:

@@ -3,7 +3,8 @@
 An error alone does not tell: where the admission webhook of one project is down, the API server answers 500 or not at
 all, as it does when it is ill itself. What tells is what becomes of the others. While nobody's message can be written,
 all are held without limit, and hardly any is taken. As soon as one of another project is written, those that are held
-are so for a reason of their own: they wait, as for a project that is being deleted, and hold up nobody else.
+are so for a reason of their own: they wait, as for a project that is being deleted, and hold up nobody else. Their time
+runs only while others are written: where nothing else comes, an API server that has gone away since looks the same.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ Place = tuple[str, str]
 """Namespace and project of a message."""
 PROBE = Backoff(first=timedelta(seconds=5), longest=timedelta(minutes=1))
 """Waits, while messages are held, before one more of another project is tried: what is in flight may prove nothing."""
+VOUCHES = timedelta(minutes=1)
+"""For how long a write shows that the API server is well."""
 NEVER = float("-inf")
 
 
@@ -34,9 +37,9 @@ class Holding:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._held: dict[object, _Held] = {}
-        self._alone: dict[Place, float] = {}
-        """Since when (monotonic) a place fails while others are answered."""
-        self._held_at = NEVER
+        self._alone: set[Place] = set()
+        """Places that fail while others are answered."""
+        self._answered_at = NEVER
         self._probes = 0
         self._probed_at = NEVER
         self._probing = False
@@ -69,7 +72,6 @@ class Holding:
         elif now - self._probed_at >= PROBE.delay(self._probes + 1).total_seconds():
             self._probing = True
         self._held[work] = _Held(place, why, is_write)
-        self._held_at = now
 
     def release(self, work: object) -> bool:
         """Hold it no longer; whether it was held."""
@@ -90,8 +92,9 @@ class Holding:
         A refusal would prove less: it may be given before anything would be stored.
         """
         self.answers += 1
+        self._answered_at = self._clock.monotonic()
         if place is not None:
-            self._alone.pop(place, None)
+            self._alone.discard(place)
         others = {work: it for work, it in self._held.items() if it.is_write and it.place != place}
         for work, it in others.items():
             self._note_alone(it.place)
@@ -106,14 +109,13 @@ class Holding:
 
     def _note_alone(self, place: Place | None) -> None:
         if place is not None:
-            self._alone.setdefault(place, self._clock.monotonic())
+            self._alone.add(place)
 
-    def alone_since(self, place: Place | None) -> float | None:
-        """From when its time runs (monotonic): not while anything is held, as then the API server may be away."""
-        if place is None or place not in self._alone:
-            return None
-        return self._clock.monotonic() if self._held else max(self._alone[place], self._held_at)
+    @property
+    def vouched(self) -> bool:
+        """Whether something was written a short while ago, so that the API server is well."""
+        return self._clock.monotonic() - self._answered_at <= VOUCHES.total_seconds()
 
     def forget(self, place: Place) -> None:
         """Nothing of this place is left."""
-        self._alone.pop(place, None)
+        self._alone.discard(place)

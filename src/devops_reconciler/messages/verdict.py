@@ -6,7 +6,7 @@
 | CredentialsError 401: our own login at the API server | Hold |
 | Waiting: the namespace, or the project, is being deleted | Wait, at most `PROJECT_WAIT_TIMEOUT`; then dead letter |
 | ConflictError: somebody else is writing the same object | Wait, likewise |
-| what would be held, while messages of other projects are written (`holding`) | Wait, likewise, while none is held |
+| what would be held, while messages of other projects are written (`holding`) | Wait, likewise, while they are |
 | any other Refused: malformed, unknown type, bad spec, not allowed | DeadLetter, at once |
 | anything else: our own mistake | Wait, 5 attempts; then dead letter with InternalError |
 """

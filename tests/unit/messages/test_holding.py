@@ -8,6 +8,7 @@ from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import (
     ExternalServiceError,
     ValidationError,
+    Waiting,
 )
 
 from .bench import AWAY, SECOND, Bench
@@ -33,19 +34,49 @@ async def test_one_that_fails_alone_waits_and_holds_up_nobody(bench: Bench) -> N
     assert (bench.deliveries.held, bench.deliveries.stops, bench.deliveries.waiting()) == (0, False, 1)
     behind = bench.take(reconcile("deploy", "e-3", project="sick"))
     assert bench.deliveries.waiting() == bench.deliveries.stuck() == 2
-    for _ in range(74):
+    for number in range(74):
+        if number % 6 == 0:
+            bench.take(reconcile("deploy", f"w-{number}", project="well"))
+            await turns()
         await fail_again(bench)
         assert bench.deliveries.held == 0
-    await fail_again(bench)
-    # Its time is over; but the API server may have gone away since the last one was written.
-    assert alone.acks == 0
-    another = bench.take(reconcile("deploy", "e-4", project="well"))
-    await until(lambda: another.acks == 1)
+    assert (alone.acks, behind.acks) == (0, 0)
     await fail_again(bench)
     await until(lambda: alone.acks == behind.acks == 1)
     assert bench.grave.buried == [
         (reconcile("deploy", "e-1", project="sick"), Reason.EXTERNAL_SERVICE_ERROR, "kubernetes: connection refused")
     ]
+
+
+async def test_the_time_of_one_that_fails_alone_runs_only_while_others_are_written(bench: Bench) -> None:
+    """Where nothing else comes, it may be that the API server has gone away since."""
+    bench.inbox.errors["e-1"] = AWAY
+    alone = bench.take(reconcile("deploy", "e-1", project="sick"))
+    await until(lambda: bench.deliveries.held == 1)
+    other = bench.take(reconcile("deploy", "e-2", project="well"))
+    await until(lambda: other.acks == 1 and bench.deliveries.waiting() == 1)
+    for _ in range(300):
+        await fail_again(bench)
+    another = bench.take(reconcile("deploy", "e-3", project="well"))
+    await until(lambda: another.acks == 1)
+    for _ in range(300):
+        await fail_again(bench)
+    assert (alone.acks, bench.deliveries.waiting(), bench.grave.buried) == (0, 1, [])
+
+
+async def test_what_was_held_waits_for_its_project_for_as_long_as_any_other(bench: Bench) -> None:
+    bench.inbox.error = AWAY
+    taken = bench.take(reconcile("deploy", "e-1", project="sick"))
+    await until(lambda: bench.deliveries.held == 1)
+    for _ in range(300):
+        await fail_again(bench)
+    bench.inbox.error = Waiting("the project is being deleted", after=8 * SECOND)
+    for _ in range(70):
+        await fail_again(bench)
+    assert (taken.acks, bench.deliveries.waiting()) == (0, 1)
+    for _ in range(10):
+        await fail_again(bench, 1 - taken.acks)
+    assert (taken.acks, len(bench.grave.buried)) == (1, 1)
 
 
 async def test_what_is_written_while_another_one_is_tried_shows_that_it_fails_alone(bench: Bench) -> None:
