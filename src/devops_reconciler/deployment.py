@@ -191,11 +191,10 @@ class _Steps:
         )
 
     def pinned_image(self, facts: Facts) -> PinnedImage:
-        it = self._it
         facts["revision"]
-        assert it.rollback is not None
-        form, _, digest = it.rollback.image.partition("@")
-        return PinnedImage(namespace=it.image.namespace, repository=it.image.repository, form=form, image_digest=digest)
+        assert self._it.rollback is not None
+        form, _, digest = self._it.rollback.image.partition("@")
+        return PinnedImage(form=form, image_digest=digest)
 
     def claim(self, facts: Facts) -> EnvironmentClaim:
         it = self._it

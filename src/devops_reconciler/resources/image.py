@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..api.errors import CredentialsError
+from ..api.names import plain_name
 from ..engine.resource import ABSENT, Intent, Observation
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
@@ -65,17 +66,16 @@ class PinnedImage(ExternalResource):
     owned_by_mark: ClassVar[bool] = False
     removable: ClassVar[bool] = False
 
-    namespace: str
-    repository: str
     form: str
+    """The repository as it was named then: the project may have another one since."""
     image_digest: str
 
     @property
     def key(self) -> str:
-        return f"{self.namespace}/{self.repository}@{self.image_digest}"
+        return f"{plain_name(self.form)}@{self.image_digest}"
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        found = await world.registry.digest(f"{self.namespace}/{self.repository}", self.image_digest)
+        found = await world.registry.digest(plain_name(self.form), self.image_digest)
         if found is None:
             return Observation(message=f"the registry has no {self.key} any more", after=LOOK_AGAIN)
         image = f"{self.form}@{self.image_digest}"

@@ -125,3 +125,14 @@ async def test_a_release_that_names_no_image_yet_is_of_the_repository_of_the_spe
     del life.out.argocd.apps["shop"]
     await polls(life)
     assert life.out.argocd.apps["shop"]["spec"]["source"]["kustomize"] == before
+
+
+# The way back
+
+
+async def test_a_rollback_takes_the_image_from_the_repository_in_which_it_is() -> None:
+    life = await moved(components={})
+    assert await deploy(life, "two") == "True/Succeeded"
+    assert await deploy(life, "back", rollbackTo="one") == "True/Succeeded"
+    assert life.status("back")["image"] == life.status("one")["image"]
+    assert f"acme/shop@{digest(life, 'one')}" in str(life.out.argocd.apps["shop"]["spec"]["source"])

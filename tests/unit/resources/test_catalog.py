@@ -90,7 +90,7 @@ EXAMPLES: tuple[ExternalResource, ...] = (
     GitRevision(url=URL, revision="main", username="git", password=SecretStr(PASSWORD)),
     HubRepository(namespace="acme", repository="shop", private=True),
     Image(namespace="acme", repository="shop", tag="abc-1", form="acme/shop"),
-    PinnedImage(namespace="acme", repository="shop", form="acme/shop", image_digest=DIGEST),
+    PinnedImage(form="acme/shop", image_digest=DIGEST),
     IngressRoute(namespace="shop", name="shop", project="shop", host="shop.example.com", backend="shop", port=80),
     JenkinsBuild(
         folder="shop",

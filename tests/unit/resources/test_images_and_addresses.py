@@ -113,7 +113,7 @@ async def test_an_image_whose_repository_was_deleted_by_hand_is_gone() -> None:
 async def test_a_pinned_image_is_looked_for_by_digest_and_never_removed() -> None:
     hand = Hand()
     digest = hand.out.hub.push("acme/shop", "abc-1")
-    pinned = PinnedImage(namespace="acme", repository="shop", form="acme/shop", image_digest=digest)
+    pinned = PinnedImage(form="acme/shop", image_digest=digest)
     assert (await hand.bring(pinned)).ready
     await hand.remove()
     assert hand.out.hub.held["acme/shop"].tags == {"abc-1": digest}
