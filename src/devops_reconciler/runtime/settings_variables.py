@@ -171,7 +171,8 @@ class TimingVariables(VariableGroup):
         Count, Doc("Previews that may begin to expire per minute, so that a burst spares the services.", "20")
     ] = 60
     project_wait_timeout: Annotated[
-        Duration, Doc("How long a trigger waits for a project that does not exist yet.", "15m")
+        Duration,
+        Doc("How long a trigger waits for a project that is not there or ready yet, or is being deleted.", "15m"),
     ] = timedelta(minutes=10)
 
 
