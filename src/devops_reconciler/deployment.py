@@ -97,24 +97,25 @@ def steps(
     make = _Steps(it, tag, ledger, settings, now)
     jenkins, registry, argo = it.policies["jenkins"], it.policies["registry"], it.policies["argo"]
     found = [Step("revision", make.revision, jenkins, deadline=settings.build_timeout)]
-    if it.rollback is None:
-        # Removed in this order: first the build is stopped, then the tag that it may have pushed goes.
-        found += [
-            Step("build", make.build, jenkins, deadline=settings.build_timeout, overdue=Reason.BUILD_TIMEOUT, rank=2),
-            Step(
-                "image",
-                make.image,
-                registry,
-                deadline=IMAGE_TIMEOUT,
-                overdue=Reason.IMAGE_NOT_FOUND,
-                rank=1,
-                announce=True,
-            ),
-        ]
-    else:
+    built = it.rollback is None
+    if built:
         found.append(
-            Step("image", make.pinned_image, registry, deadline=IMAGE_TIMEOUT, overdue=Reason.IMAGE_NOT_FOUND, rank=1)
+            Step("build", make.build, jenkins, deadline=settings.build_timeout, overdue=Reason.BUILD_TIMEOUT, rank=2)
         )
+    found.append(
+        Step(
+            "image",
+            make.image if built else make.pinned_image,
+            registry,
+            deadline=IMAGE_TIMEOUT,
+            overdue=Reason.IMAGE_NOT_FOUND,
+            # A build that went well is not to be repeated for a registry that is away for some minutes.
+            outage=settings.build_timeout,
+            # Removed after the build: first that is stopped, then the tag goes that it may have pushed.
+            rank=1,
+            announce=built,
+        )
+    )
     found += [
         replace(step, shared=True, deadline=settings.sync_timeout, overdue=Reason.DEPENDENCY_NOT_READY)
         for step in _environment(it, make, inherit)

@@ -15,7 +15,7 @@ from typing import Any, Generic
 from ..api.base import DeletionPolicy, EffectivePolicy, ManagementPolicy
 from ..api.conditions import Reason
 from ..api.deployment_record import StepState
-from ..api.errors import FailedError, fault_of
+from ..api.errors import ExternalServiceError, FailedError, fault_of
 from ..api.faults import Fault
 from ..runtime.clock import Clock
 from .decide import Create, Done, Fail, Report, Update, Wait, decide, takes_over
@@ -42,6 +42,9 @@ class Step(Generic[World]):
     gate: bool = True
     deadline: timedelta | None = None
     overdue: Reason = Reason.EXTERNAL_SERVICE_ERROR
+    outage: timedelta | None = None
+    """The deadline instead while its service gives no answer, so that nothing is known of the thing; the reason then is
+    ExternalServiceError."""
     shared: bool = False
     rank: int = 0
     announce: bool = False
@@ -179,13 +182,16 @@ class Pipeline(Generic[World]):
         if waiting and entry is not None:
             entry.finished_at = None
         spent = age(entry.started_at, self._clock.now()) if entry is not None else None
-        if not waiting or step.deadline is None or spent is None or spent < step.deadline:
+        deadline, reason = step.deadline, step.overdue
+        if step.outage is not None and isinstance(result.error, ExternalServiceError):
+            deadline, reason = step.outage, Reason.EXTERNAL_SERVICE_ERROR
+        if not waiting or deadline is None or spent is None or spent < deadline:
             return result
         if result.seen is not None and result.seen.proving:
             return result
-        text = f"not done after {step.deadline.total_seconds():g} s: {result.message or 'no cause is known'}"
-        error = FailedError(text, reason=step.overdue, fault=fault_of(result.error) or Fault.USER)
-        return StepResult(step.name, StepState.FAILED, step.overdue, text, error=error, seen=result.seen)
+        text = f"not done after {deadline.total_seconds():g} s: {result.message or 'no cause is known'}"
+        error = FailedError(text, reason=reason, fault=fault_of(result.error) or Fault.USER)
+        return StepResult(step.name, StepState.FAILED, reason, text, error=error, seen=result.seen)
 
     async def _act(self, planned: list[Attempt[World]], save: Save) -> bool:
         """Act in order, up to the first failure. True when the ledger knows more now than was saved."""

@@ -198,7 +198,12 @@ PIPELINE = _in(
         "            learned = learned or (item.resource.blind and isinstance(item.action, Update))\n",
         "",
     ),
-    ("a deadline is no deadline", "spent is None or spent < step.deadline:", "True:"),
+    ("a deadline is no deadline", "spent is None or spent < deadline:", "True:"),
+    (
+        "an outage of the service leaves no more time",
+        "step.outage is not None and isinstance(result.error, ExternalServiceError)",
+        "False",
+    ),
     ("the policy of removal is not kept", "    entry.policy = _policy_value(step.policy)\n", ""),
     ("what was not begun counts as tried", "                put_off(planned[index + 1 :])\n", ""),
 )

@@ -367,6 +367,24 @@ def test_an_overdue_step_fails_with_the_cause_and_begins_nothing_more() -> None:
     assert bench.writes() == []
 
 
+def test_a_step_may_have_more_time_while_its_service_gives_no_answer() -> None:
+    bench = Bench()
+    times = {"deadline": timedelta(seconds=60), "outage": timedelta(seconds=600), "overdue": Reason.IMAGE_NOT_FOUND}
+    bench.world.line.down = lambda name, writes: True
+    bench.advance(step("job", JOB, **times))
+    bench.wait(599)
+    assert of(bench.advance(step("job", JOB, **times)), "job").state is StepState.WAITING
+    bench.wait(1)
+    result = of(bench.advance(step("job", JOB, **times)), "job")
+    assert (result.state, result.reason) == (StepState.FAILED, Reason.EXTERNAL_SERVICE_ERROR)
+    assert result.message.startswith("not done after 600 s: ")
+    shown = step("x", showing(Observation(exists=True, owner=ME, ready=False)), **times)
+    bench.advance(shown)
+    bench.wait(60)
+    result = of(bench.advance(shown), "x")
+    assert (result.state, result.reason) == (StepState.FAILED, Reason.IMAGE_NOT_FOUND), "it has answered"
+
+
 def test_what_was_done_has_its_time_anew_when_it_is_not_any_more() -> None:
     bench = Bench()
     bench.world.items.place("team", ME)

@@ -1,4 +1,4 @@
-"""Time in which nobody looked (a suspended project, no operator) ends no deployment that went well."""
+"""Time in which nobody looked, or the registry was away, ends no deployment that went well."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.services.kubernetes import DEVOPS_PROJECT
 from tests.unit.world import TEAM
 
@@ -62,3 +63,35 @@ async def test_one_that_does_not_stay_healthy_after_the_gap_has_had_its_time() -
     life.out.argocd.judge("shop")
     await life.live("one")
     assert life.reason("one") == "True/HealthTimeout"
+
+
+def away(life: Life) -> None:
+    life.out.line.fail("registry.digest", ExternalServiceError("registry: 503", service="registry"), times=10_000)
+
+
+async def test_a_build_that_went_well_waits_for_a_registry_that_is_away() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    away(life)
+    life.record("one")
+    began = life.out.clock.now()
+    while life.out.clock.now() - began < GAP:
+        await life.turn("one")
+        life.out.clock.advance(10 * SECOND)
+    assert life.status("one")["step"] == "image"
+    life.out.line.faults.clear()
+    await life.live("one")
+    assert life.reason("one") == "True/Succeeded"
+    assert len(life.out.jenkins.triggers) == 1
+
+
+async def test_a_registry_that_stays_away_fails_the_deployment_and_is_named() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    away(life)
+    life.record("one")
+    await life.live("one", most=4000)
+    assert life.reason("one") == "True/ExternalServiceError"
+    assert "registry: 503" in str(life.status("one"))
