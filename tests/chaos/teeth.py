@@ -102,7 +102,7 @@ REMOVALS = (
         8,
         "a wait has a deadline",
         "engine/pipeline.py",
-        "if not waiting or step.deadline is None or spent is None or spent < step.deadline:",
+        "if not waiting or deadline is None or spent is None or spent < deadline:",
         "if True:",
         "a build never ends",
     ),
