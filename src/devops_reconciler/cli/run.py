@@ -167,7 +167,7 @@ class _Operator:
             settings, connection, clock, metrics, self._confirmed, may_send=lambda: fence.is_open
         )
         self._loop = Loop(world, self._sender, metrics)
-        inbox = Inbox(kubernetes, settings, clock, partial(self._loop.noticed, deleted=False))
+        inbox = Inbox(kubernetes, settings, clock, self._loop.made)
         self._listener = MessageListener(settings, connection, inbox, clock, metrics)
         self._canary = Canary(settings, connection, clock, self._listener)
         self._kopf = KopfHost(self._loop, world, kubernetes, access, me)
@@ -176,8 +176,8 @@ class _Operator:
         self._lease = Lease(in_time, clock, fence, me, place, self._kopf.step_back)
         self._manager = ReconcilerManager(clock, metrics)
         self._duties = Duties(self._lease, self._loop, self._manager, clock, self._patience)
-        self._register_tasks()
         self._health = outlook.health
+        self._register_tasks()
         self._register_checks()
         outlook.probe.breakers = world.breakers.report
         outlook.probe.dead = self._manager.dead
@@ -196,6 +196,7 @@ class _Operator:
             "canary": self._canary.run,
             "lease_keeper": self._lease.run,
             "duties": self._duties.run,
+            "namespaces_check": partial(self._health.keep_told, "namespaces"),
         }
         for name, run in tasks.items():
             self._manager.register(name, run)

@@ -79,13 +79,17 @@ class Loop:
         self._rest = Rest(world, self._copies, outbox.confirmed)
         self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, work_of=self._work_of)
         metrics.watch_queue("objects", self.queue.oldest)
-        metrics.watch_queue("deployments", lambda: self.index.oldest_wait(world.clock.now()))
+        metrics.watch_queue("deployments", self._oldest_wait)
         self._released: dict[Key, asyncio.Event] = {}
         self._uids: dict[Key, str] = {}
         self._own: dict[Key, str] = {}
         self._told: dict[Key, str] = {}
         self._current: dict[Key, str] = {}
         """UID of the object that a key means now."""
+
+    def _oldest_wait(self) -> float:
+        """Who does not act is not told how the deployments go on that it knows of."""
+        return self.index.oldest_wait(self._world.clock.now()) if self.queue.is_open else 0.0
 
     # Terms of the Lease
 
@@ -169,6 +173,12 @@ class Loop:
         self.namespaces.refusals.clear()
         self._uids.clear()
         self._outbox.forget_all()
+        self._world.breakers.conceal()
+
+    def made(self, record: dict[str, Any]) -> None:
+        """A message has made a record. Where we act it is known at once; who acts elsewhere has it from the watch."""
+        if self.queue.is_open:
+            self.noticed(record, deleted=False)
 
     # What Kopf tells
 

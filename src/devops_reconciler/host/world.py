@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from yarl import URL
-
 from ..api.errors import ExternalServiceError
 from ..resources.world import World
 from ..runtime.audit import AuditTrail
@@ -40,6 +38,7 @@ from ..services.jenkins import Jenkins
 from ..services.kubernetes import NAMESPACE, Kubernetes
 from ..services.probe import Prober
 from ..services.registry import Registry
+from .certificates import Certificates
 
 CLUSTER_NAMESPACE = "kube-system"
 """Its UID tells clusters apart."""
@@ -72,7 +71,8 @@ class Clients:
         self.metrics = metrics
         self.fence = replica.fence
         self.audit = None if replica.trail is None else Audit(replica.trail)
-        self.pool = AiohttpTransport(connections=100, agent=replica.agent, on_certificate=self._certificate_seen)
+        certificates = Certificates(settings, clock, metrics)
+        self.pool = AiohttpTransport(connections=100, agent=replica.agent, on_certificate=certificates.note)
         self.unchecked = AiohttpTransport(connections=20, tls=_unchecked(), agent=replica.agent)
         # Where users say where to: a laptop's ingress on this very host is the operator's own saying.
         self.ingress_is_here = _is_loopback(settings.ingress_target)
@@ -88,19 +88,6 @@ class Clients:
             timeout=settings.breaker_timeout,
             show=metrics.breaker,
         )
-
-    def _certificate_seen(self, origin: str, ends: float) -> None:
-        s = self.settings
-        at = {
-            "jenkins": s.jenkins_endpoint,
-            "argocd": s.argocd_endpoint,
-            "dockerhub": s.dockerhub_endpoint,
-            "registry": s.registry_endpoint,
-            "godaddy": s.godaddy_endpoint,
-        }
-        for service, endpoint in at.items():
-            if str(URL(endpoint).origin()) == origin:
-                self.metrics.expires.labels("certificate", service).set(ends)
 
     def _watch_argocd_token(self) -> None:
         """Of all our tokens only Argo CD's can tell its end; one without an end shows none."""

@@ -82,6 +82,12 @@ class HealthChecker:
         results = await asyncio.gather(*(self._result(name, self._checks[name]) for name in wanted))
         return dict(zip(wanted, results, strict=True))
 
+    async def keep_told(self, name: str) -> None:
+        """Run this check whenever its result is old, without an end: `told` hears of it though nobody asks."""
+        while True:
+            await self.run_health_checks([name])
+            await self._clock.sleep(self._checks[name].max_age)
+
     async def essentials(self) -> dict[str, CheckResult]:
         """The results of the essential checks: the operator is ready when all are good."""
         return await self.run_health_checks([name for name, each in self._checks.items() if each.essential])

@@ -58,6 +58,12 @@ class Breakers:
         found = self._all[service].values()
         return max(found, key=lambda each: (_SEVERITY.index(each.state), each.failures), default=None)
 
+    def conceal(self) -> None:
+        """Show all as closed until one changes: who calls nobody any more does not learn that a service is back."""
+        for service in self._all:
+            if self._show is not None:
+                self._show(service, State.CLOSED)
+
     def _tell(self, service: str) -> None:
         if self._show is not None:
             worst = self._worst(service)

@@ -81,7 +81,9 @@ CASES: dict[str, Case] = {
     "AuditTrailBlocked": Case(check("audit_trail", 0), check("audit_trail", 1)),
     "CheckFailing": Case(check("ttl_monitor", 0), check("jenkins_connection", 0)),
     "BreakerOpen": Case(
-        {f'{P}breaker_state{{service="jenkins"}}': "2x60"}, {f'{P}breaker_state{{service="git"}}': "1x60"}
+        # Open and tried in turn, as where a service does not answer.
+        {f'{P}breaker_state{{service="jenkins"}}': " ".join(["2 2 1"] * 20)},
+        {f'{P}breaker_state{{service="git"}}': " ".join(["0 0 2 1"] * 15)},
     ),
     "CallsFailing": Case(
         calls("jenkins", "200", "get item", "0+4x60") | calls("jenkins", "503", "get item", "0+1x60"),

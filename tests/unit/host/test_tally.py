@@ -160,6 +160,7 @@ def test_what_was_replaced_and_is_gone_from_the_ledger_was_cleaned() -> None:
 
 async def test_the_age_of_the_oldest_deployment_that_has_not_begun_is_shown() -> None:
     it = Operator()
+    it.loop.queue.open()
     waiting = it.out.clock.now()
     it.loop.noticed(record("one", waiting), deleted=False)
     it.out.clock.advance(SECOND * 30)
@@ -170,6 +171,20 @@ async def test_the_age_of_the_oldest_deployment_that_has_not_begun_is_shown() ->
     it.out.clock.advance(SECOND * 5)
     assert value(it.metrics, "queue_age_seconds", queue="deployments") == 5
     it.loop.noticed(record("two", waiting, version="2"), deleted=True)
+    assert value(it.metrics, "queue_age_seconds", queue="deployments") == 0
+    await it.loop.queue.close(timedelta(0))
+
+
+async def test_who_does_not_act_shows_no_age_of_deployments_and_keeps_none_that_a_message_makes() -> None:
+    it = Operator()
+    it.loop.made(record("one", it.out.clock.now()))
+    assert it.loop.index.oldest_wait(it.out.clock.now() + SECOND) == 0
+    it.loop.queue.open()
+    it.loop.made(record("two", it.out.clock.now()))
+    it.out.clock.advance(SECOND * 30)
+    assert value(it.metrics, "queue_age_seconds", queue="deployments") == 30
+    await it.loop.stand_down(timedelta(0))
+    it.out.clock.advance(timedelta(days=7))
     assert value(it.metrics, "queue_age_seconds", queue="deployments") == 0
 
 

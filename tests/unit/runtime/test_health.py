@@ -97,6 +97,19 @@ async def test_a_result_grows_old_whatever_somebody_does_to_the_time_of_day(off:
     assert (thing.asked, found.checked_at) == (2, clock.now())
 
 
+async def test_a_check_that_is_kept_told_is_run_though_nobody_asks(health: HealthChecker, clock: FakeClock) -> None:
+    thing = Thing()
+    health.register("thing", thing.check, max_age=60 * SECOND)
+    keeping = asyncio.create_task(health.keep_told("thing"))
+    for times in range(1, 4):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert thing.asked == times
+        clock.advance(60 * SECOND)
+    keeping.cancel()
+    await asyncio.wait({keeping})
+
+
 async def test_each_new_result_is_told_and_a_remembered_one_is_not(clock: FakeClock) -> None:
     told: list[tuple[str, bool]] = []
     health = HealthChecker(clock, told=lambda name, ok: told.append((name, ok)))

@@ -102,6 +102,17 @@ async def test_the_metric_has_the_state(clock: FakeClock) -> None:
     assert 'devops_reconciler_breaker_state{service="git"} 0.0' in text
 
 
+async def test_who_calls_nobody_any_more_shows_none_as_open_until_one_changes(clock: FakeClock) -> None:
+    metrics = Metrics()
+    breakers = Breakers(clock, show=metrics.breaker)
+    await fail(breakers.of("godaddy"))
+    breakers.conceal()
+    assert 'devops_reconciler_breaker_state{service="godaddy"} 0.0' in metrics.exposition().decode()
+    clock.advance(MINUTE)
+    await fail(breakers.of("godaddy"))
+    assert 'devops_reconciler_breaker_state{service="godaddy"} 2.0' in metrics.exposition().decode()
+
+
 async def test_each_change_is_one_log_line_and_the_opening_tells_its_cause(
     breakers: Breakers, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from devops_reconciler.host.certificates import KEPT, Certificates
 from devops_reconciler.host.world import Clients, Replica
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.metrics import Metrics
@@ -68,11 +70,17 @@ def shown(metrics: Metrics, what: str, service: str = "argocd") -> float | None:
     return metrics.registry.get_sample_value("devops_reconciler_expires_timestamp_seconds", labels)
 
 
-def test_the_certificate_is_shown_for_the_service_whose_endpoint_it_is() -> None:
-    made, metrics = clients()
-    made._certificate_seen("https://argo:8443", 1_900_000_000)
-    made._certificate_seen("https://elsewhere", 5)
-    assert shown(metrics, "certificate") == 1_900_000_000
+def test_the_certificate_is_shown_for_the_service_whose_endpoint_it_is_until_it_is_not_seen_any_more() -> None:
+    metrics, clock = Metrics(), FakeClock()
+    certificates = Certificates(settings(), clock, metrics)
+    certificates.note("https://argo:8443", 1_900_000_000)
+    certificates.note("https://elsewhere", 5)
+    clock.advance(KEPT / 2)
+    certificates.note("https://argo:8443", 1_900_000_001)
+    clock.advance(KEPT / 2)
+    assert shown(metrics, "certificate") == 1_900_000_001
+    clock.advance(KEPT / 2)
+    assert shown(metrics, "certificate") == math.inf, "it may have been renewed since"
 
 
 @pytest.mark.parametrize(
