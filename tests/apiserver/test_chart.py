@@ -123,7 +123,7 @@ def test_listed_destinations_confine_all_rights_but_reading_namespaces(tmp_path:
 
 def test_the_network_policy_opens_the_ports_of_the_configuration(tmp_path: Path) -> None:
     config = CONFIG | {
-        "DNS_RESOLVERS": "198.51.100.1:5353",
+        "DNS_RESOLVERS": "198.51.100.1:5300",
         "GIT_ALLOWED_HOSTS": "git.example.com, http://git.test:3000, git.example.org:8443",
         "REGISTRY_ENDPOINT": "http://registry.ci.svc:5000",
         "INGRESS_HTTP_PORT": 8000,
@@ -134,12 +134,31 @@ def test_the_network_policy_opens_the_ports_of_the_configuration(tmp_path: Path)
 
     dns, to_rabbitmq, others = policy["spec"]["egress"]
     assert {(each["port"], each["protocol"]) for each in dns["ports"]} == {
-        (port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")
+        (port, protocol) for port in (53, 5353, 5300) for protocol in ("UDP", "TCP")
     }
     assert (to_rabbitmq["to"], [each["port"] for each in to_rabbitmq["ports"]]) == ([rabbit], [5671])
     assert {each["port"] for each in others["ports"]} == {443, 6443, 8080, 5000, 3000, 8443, 8000, 4318}
     blocks = [each["ipBlock"]["except"] for each in others["to"] if "ipBlock" in each]
     assert ["169.254.0.0/16"] in blocks
+
+
+def open_ports(folder: Path, **policy: Any) -> list[list[int]]:
+    """The ports that each rule of the network policy lets out to, with Argo CD behind a Service."""
+    config = CONFIG | {"JENKINS_ENDPOINT": "https://jenkins.example.com"}
+    found = one(rendered(folder, config=config, networkPolicy=policy), "NetworkPolicy")
+    return [sorted({each["port"] for each in rule["ports"]}) for rule in found["spec"]["egress"]]
+
+
+def test_the_network_policy_opens_the_ports_of_pods_behind_services(tmp_path: Path) -> None:
+    dns = [53, 5353]
+    assert open_ports(tmp_path) == [dns, [80, 443, 5671, 6443, 8080]]
+    assert open_ports(tmp_path, extraPorts=[]) == [dns, [80, 443, 5671, 6443]]
+
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "services"}}}
+    narrow = {name: [peer] for name in ("argocd", "kubernetes", "rabbitmq")}
+    argocd, kubernetes, rabbitmq, others = open_ports(tmp_path, to=narrow, extraPorts=[443, 8080, 8443])[1:]
+    assert (argocd, kubernetes, rabbitmq) == ([443, 8080, 8443], [443, 6443], [5671])
+    assert others == [80, 443, 8080, 8443]
 
 
 def test_rules_for_prometheus_come_with_the_chart_or_are_refused(tmp_path: Path) -> None:
@@ -222,6 +241,7 @@ def test_what_keeps_a_cluster_well_is_in_it(tmp_path: Path) -> None:
         ({"watchNamespaces": ["Not_One"]}, "/watchNamespaces/0"),
         ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
         ({"networkPolicy": {"to": {"rabbit": []}}}, "'rabbit' not allowed"),
+        ({"networkPolicy": {"extraPorts": ["http"]}}, "/networkPolicy/extraPorts/0"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name is needed"),
     ],
     ids=lambda value: None if isinstance(value, str) else json.dumps(value)[-45:],

@@ -120,7 +120,8 @@ class Examination:
 
     def _advice_reach(self) -> str:
         what = f"check {self.endpoint}, and " if self.endpoint else ""
-        return f"{what}the way there: name, port, firewall, network policy, certificate"
+        policy = "network policy (most judge by the port of the pod, not of its Service)"
+        return f"{what}the way there: name, port, firewall, {policy}, certificate"
 
 
 async def note_clock(finding: Finding, transport: Transport, url: str, clock: Clock) -> None:

@@ -34,8 +34,8 @@ def raising(error: ReconcilerError) -> Callable[[Finding], Awaitable[None]]:
         ),
         (
             ExternalServiceError("no answer", service="jenkins"),
-            "check JENKINS_ENDPOINT, and the way there: name, port, firewall, network policy, certificate "
-            "(runbook: ExternalServiceError)",
+            "check JENKINS_ENDPOINT, and the way there: name, port, firewall, network policy (most judge by the port "
+            "of the pod, not of its Service), certificate (runbook: ExternalServiceError)",
         ),
         (ValidationError("400"), "check JENKINS_ENDPOINT (runbook: InvalidSpec)"),
     ],

@@ -24,6 +24,13 @@
 {{- with default $config.OTEL_EXPORTER_OTLP_ENDPOINT $config.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT }}
 {{- $_ := set $ports "traces" (list (include "devops-reconciler.port" . | int)) }}
 {{- end }}
+{{- /* Behind a Service in the cluster a pod may listen at another port. Kubernetes and RabbitMQ have no URL here. */}}
+{{- range $service, $own := omit $ports "kubernetes" "rabbitmq" }}
+{{- range $.Values.networkPolicy.extraPorts }}
+{{- $own = append $own (int .) }}
+{{- end }}
+{{- $_ := set $ports $service (uniq $own) }}
+{{- end }}
 {{- toJson $ports -}}
 {{- end }}
 
