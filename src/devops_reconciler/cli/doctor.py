@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 from ..api.errors import ReconcilerError
 from ..host.world import Clients, Replica
-from ..kinds import KINDS
 from ..messages.examine import examine
 from ..runtime.audit_file import AuditFile
 from ..runtime.clock import SystemClock
@@ -18,28 +17,14 @@ from ..runtime.metrics import Metrics
 from ..runtime.secrets import Secrets
 from ..runtime.settings import ConfigurationValidator, Settings, load
 from ..services.http import AiohttpTransport
-from ..services.kubernetes import (
-    DEVOPS_PROJECT,
-    EVENT,
-    LEASE,
-    PEERING,
-    SECRET,
-    Kubernetes,
-)
+from ..services.kubernetes import DEVOPS_PROJECT, Kubernetes
 from ..services.kubernetes_access import ClusterAccess, find_cluster, open_cluster, ssl_context
-from ..services.kubernetes_rights import Right, lacking, whoami
+from ..services.kubernetes_rights import whoami
 from .doctor_finding import Examination, Finding, note_clock
+from .doctor_rights import missing
 from .doctor_vendors import Vendors, by_host
 
 AGENT = "devops-reconciler/doctor"
-WATCHED = (
-    *(Right(what.kind, ("get", "list", "watch", "create", "patch")) for what in KINDS.values()),
-    *(Right(what.kind, ("patch",), "status") for what in KINDS.values()),
-    Right(SECRET, ("get",)),
-    Right(EVENT, ("create",)),
-    Right(PEERING, ("list", "watch", "create")),
-)
-"""What the operator needs in each watched namespace."""
 
 
 def examine_all(environ: Mapping[str, str], say: Callable[[str], None], *, as_json: bool) -> int:
@@ -126,20 +111,17 @@ class _Cluster:
             await self._objects(kubernetes, finding)
 
     async def _rights(self, kubernetes: Kubernetes, finding: Finding) -> None:
-        name = self._settings.reconciler_peering_name
-        watched = (*WATCHED, Right(PEERING, ("get", "patch"), name=name))
-        missing = [
-            each
-            for namespace in self._settings.reconciler_namespaces
-            for each in await lacking(kubernetes, namespace, watched)
-        ]
-        own = self._settings.operator_namespace
-        lease = (Right(LEASE, ("create",)), Right(LEASE, ("get", "patch"), name="devops-reconciler"))
-        missing += await lacking(kubernetes, own, lease)
-        if missing:
-            finding.fail(f"may not {'; '.join(missing)}", "bind the roles of the chart to this account")
+        settings = self._settings
+        lacking = await missing(
+            kubernetes,
+            settings.reconciler_namespaces,
+            own=settings.operator_namespace,
+            peering=settings.reconciler_peering_name,
+        )
+        if lacking:
+            finding.fail(f"may not {'; '.join(lacking)}", "bind the roles of the chart to this account")
         else:
-            finding.may.append("all that it needs in the watched namespaces")
+            finding.may.append("all that it needs in the watched namespaces and in its own")
         finding.notes.append("rights in destination namespaces show when a project is set up")
 
     async def _objects(self, kubernetes: Kubernetes, finding: Finding) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from devops_reconciler.cli.doctor import WATCHED
 from testbed import chart
 from testbed.audit import AuditEvent
 from testbed.rights import Right, granted, idle, used
@@ -74,13 +73,3 @@ def test_the_chart_gives_the_stage_its_rights_in_the_namespace_of_the_stage() ->
     assert {each["kind"] for each in documents} == set(chart.RULE_KINDS)
     assert {right.namespace for right in granted(documents)} == {"", "elsewhere"}
     assert chart.NAMESPACE not in json.dumps(documents)
-
-
-def test_doctor_asks_for_nothing_that_the_chart_does_not_give() -> None:
-    given = granted(chart.rights())
-    asked = [
-        Right(chart.NAMESPACE, each.kind.group, each.resource, verb, each.name)
-        for each in WATCHED
-        for verb in each.verbs
-    ]
-    assert [str(right) for right in asked if not any(one.covers(right) for one in given)] == []
