@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from devops_reconciler.api.definitions import FINALIZER
+from devops_reconciler.api.errors import ValidationError
+from devops_reconciler.cli.drain import _drain
 from devops_reconciler.host.drain import HOLD, acting_alone, release_all
-from devops_reconciler.host.lease_record import Candidate
+from devops_reconciler.host.lease_record import Candidate, micro_time
 from devops_reconciler.runtime.clock import SystemClock
 from devops_reconciler.runtime.settings_variables import OperatorVariables
 from devops_reconciler.services.kubernetes import LEASE, PEERING, REGISTRY_SETTINGS, Kubernetes
@@ -88,3 +90,26 @@ async def test_without_any_operator_the_lease_is_free_at_once(
     assert lease is not None
     assert not lease["spec"].get("holderIdentity")
     assert lease["spec"]["leaseDurationSeconds"] == int(HOLD.total_seconds())
+
+
+@pytest.mark.parametrize("delete", [False, True])
+async def test_an_operator_that_runs_in_another_namespace_is_not_taken_for_absent(
+    control_plane: ControlPlane, client: Kubernetes, namespace: str, settings: OperatorVariables, delete: bool
+) -> None:
+    said: list[str] = []
+    metadata = {"name": "shop", "finalizers": [FINALIZER]}
+    spec = {"namespace": "acme", "repository": "shop"}
+    await client.create(REGISTRY_SETTINGS, namespace, {"metadata": metadata, "spec": spec})
+    alive = {"priority": 1, "lifetime": 60, "lastseen": micro_time(SystemClock().now())}
+    await client.merge_patch(PEERING, namespace, settings.reconciler_peering_name, {"status": {"one": alive}})
+    here = settings.model_copy(update={"kubeconfig": str(control_plane.kubeconfig())})
+
+    with pytest.raises(ValidationError, match=f"the Lease {namespace}/{NAME} is not there, .*: one. Set OPERATOR_NAM"):
+        await _drain(here, said.append, delete=delete, yes=True, within=WITHIN)
+
+    assert said == []
+    found = await client.get(REGISTRY_SETTINGS, namespace, "shop")
+    assert found is not None
+    assert found["metadata"]["finalizers"] == [FINALIZER]
+    assert await client.get(LEASE, namespace, NAME) is None
+    await client.json_patch(REGISTRY_SETTINGS, namespace, "shop", [{"op": "remove", "path": "/metadata/finalizers"}])

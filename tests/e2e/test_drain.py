@@ -80,6 +80,7 @@ async def test_everything_keeps_running_and_nothing_holds_the_kinds_any_more(pla
     assert f"ArgoSettings {play.stage.namespace}/{play.project}: released; stays outside: " in said
     assert f"ArgoApplication {play.project}-pr-1" in said
     assert "stand by for 24 h" in said
+    assert f"Waiting for the Lease {play.stage.namespace}/devops-reconciler" in said
     assert [name for name, finalizers in (await ours(play)).items() if finalizers] == []
     assert play.operator.alive
     # The replica that still runs puts nothing back when something changes.

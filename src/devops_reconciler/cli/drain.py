@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from ..host.departure import delete_all, require_operator
-from ..host.drain import Held, acting_alone, held_objects, release_all, replicas
+from ..host.drain import DRAINS, Held, acting_alone, held_objects, release_all, replicas, require_its_lease
+from ..host.lease import NAME
 from ..host.lease_record import Candidate
 from ..runtime.clock import SystemClock
 from ..runtime.logs import Redactor, configure
@@ -43,6 +44,7 @@ async def _drain(settings: OperatorVariables, say: Say, *, delete: bool, yes: bo
         if not found:
             say(f"There are no resources of ours in {', '.join(settings.reconciler_namespaces)}: nothing to do.")
             return DONE
+        await require_its_lease(client, settings, clock)
         say(plan(found, delete=delete))
         if not yes and not _confirmed(say):
             return REFUSED
@@ -54,6 +56,7 @@ async def _drain(settings: OperatorVariables, say: Say, *, delete: bool, yes: bo
 async def _delete(
     client: Kubernetes, settings: OperatorVariables, clock: SystemClock, within: timedelta, say: Say
 ) -> int:
+    say(f"Looking whether an operator renews the Lease {settings.operator_namespace}/{NAME} …")
     await require_operator(client, settings, clock)
     left = await delete_all(client, settings.reconciler_namespaces, clock, within, say)
     for held in left:
@@ -67,16 +70,17 @@ async def _delete(
 
 async def _release(client: Kubernetes, settings: OperatorVariables, clock: SystemClock, say: Say) -> int:
     me = Candidate(
-        f"drain-{socket.gethostname()}-{random_names.token_hex(3)}", int(clock.now().timestamp() * 1_000_000)
+        f"{DRAINS}{socket.gethostname()}-{random_names.token_hex(3)}", int(clock.now().timestamp() * 1_000_000)
     )
-    say("Waiting for the Lease, so that no replica of the operator acts …")
+    say(f"Waiting for the Lease {settings.operator_namespace}/{NAME}, so that no replica of the operator acts …")
     async with acting_alone(client, settings, clock, me, STEP_BACK_WITHIN) as alone:
         released = await release_all(alone, settings.reconciler_namespaces, clock, say)
     say(f"{released} resources released. No finalizer of ours is left; what they have outside stays as it is.")
-    running = await replicas(client, settings, clock, me.identity)
+    running = await replicas(client, settings, clock)
     if running:
+        names = ", ".join(each.identity for each in running)
         say(
-            f"These replicas stand by for 24 h: {', '.join(running)}. Stop them now: they still take messages, and one "
+            f"These replicas stand by for 24 h: {names}. Stop them now: they still take messages, and one "
             "that is started anew takes over and puts the finalizers back."
         )
     return DONE

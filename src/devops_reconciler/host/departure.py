@@ -48,7 +48,8 @@ async def require_operator(kubernetes: Kubernetes, settings: OperatorVariables, 
             first = first or record.pulse
         await clock.sleep(settings.lease_renew_interval / 2)
     raise ExternalServiceError(
-        "no operator acts on this cluster, and it is the operator that deletes; start it, or drain without --delete",
+        f"no operator acts: nobody renews the Lease {settings.operator_namespace}/{NAME}, and it is the operator that "
+        "deletes; start it, or drain without --delete. If it runs in another namespace, set OPERATOR_NAMESPACE to that",
         service="kubernetes",
     )
 

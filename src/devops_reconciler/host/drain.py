@@ -12,7 +12,7 @@ from typing import Any
 
 from ..api.conditions import Reason
 from ..api.definitions import FINALIZER
-from ..api.errors import ConflictError, ExternalServiceError, Fenced
+from ..api.errors import ConflictError, ExternalServiceError, Fenced, ValidationError
 from ..engine.ledger import CLOSED, Ledger
 from ..kinds import KINDS
 from ..resources.catalog import ANSWERS_ITSELF, RESOURCES
@@ -22,8 +22,10 @@ from ..runtime.settings_variables import OperatorVariables
 from ..services.kubernetes import LEASE, PEERING, Kubernetes, Object
 from ..services.kubernetes_kinds import Kind
 from .lease import NAME, Lease, LeasePlace
-from .lease_record import Candidate, micro_time, record_of, released, retired
+from .lease_record import Candidate, LeaseRecord, Move, decide, micro_time, record_of, released, retired
 
+DRAINS = "drain-"
+"""What the identity of a drain begins with, in the Lease and among Kopf's peers: it is no replica."""
 HOLD = timedelta(hours=24)
 """For how long replicas that run now stand by afterwards. One that is started later takes over at once."""
 BUSY = timedelta(minutes=10)
@@ -194,15 +196,47 @@ async def _release(kubernetes: Kubernetes, held: Held) -> None:
     raise ExternalServiceError(f"{held.who} changes all the time ({changed}); drain again", service="kubernetes")
 
 
-async def replicas(kubernetes: Kubernetes, settings: OperatorVariables, clock: Clock, me: str) -> list[str]:
+async def replicas(kubernetes: Kubernetes, settings: OperatorVariables, clock: Clock) -> list[Candidate]:
     """Operators that still show signs of life among Kopf's peers."""
     found = set()
     for namespace in settings.reconciler_namespaces:
         peering = await kubernetes.get(PEERING, namespace, settings.reconciler_peering_name)
         for identity, entry in ((peering or {}).get("status") or {}).items():
-            if identity == me or not isinstance(entry, dict):
+            if str(identity).startswith(DRAINS) or not isinstance(entry, dict):
                 continue
             seen = datetime.fromisoformat(str(entry.get("lastseen")))
             if clock.now() - seen < timedelta(seconds=int(entry.get("lifetime") or 0)):
-                found.add(str(identity))
-    return sorted(found)
+                found.add(Candidate(str(identity), int(entry.get("priority") or 0)))
+    return sorted(found, key=lambda each: each.identity)
+
+
+async def require_its_lease(kubernetes: Kubernetes, settings: OperatorVariables, clock: Clock) -> None:
+    """Raises ValidationError where replicas live that do not go by the Lease in OPERATOR_NAMESPACE.
+
+    Those that go by it take it within its duration, unless one of them has it or a drain keeps it from them.
+    """
+    since = clock.monotonic()
+    while True:
+        living = await replicas(kubernetes, settings, clock)
+        obj = await kubernetes.get(LEASE, settings.operator_namespace, NAME)
+        record = record_of(obj, settings.lease_duration) if obj is not None else None
+        if not living or _is_theirs(record, living, settings.lease_duration):
+            return
+        if clock.monotonic() - since >= settings.lease_duration.total_seconds() * 2:
+            break
+        await clock.sleep(settings.lease_renew_interval / 2)
+    state = "is not there" if record is None else f"is held by {record.holder or 'nobody'}"
+    names, namespaces = ", ".join(each.identity for each in living), ", ".join(settings.reconciler_namespaces)
+    raise ValidationError(
+        f"the Lease {settings.operator_namespace}/{NAME} {state}, but replicas of the operator live, by the "
+        f"KopfPeering {settings.reconciler_peering_name} in {namespaces}: {names}. Set OPERATOR_NAMESPACE to the "
+        "namespace in which they run; if they run no more, try again in a minute"
+    )
+
+
+def _is_theirs(record: LeaseRecord | None, living: Sequence[Candidate], duration: timedelta) -> bool:
+    if record is None:
+        return False
+    if record.holder:
+        return record.holder in {each.identity for each in living}
+    return all(decide(record, each, None, duration) is not Move.TAKE for each in living)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from devops_reconciler.api.conditions import Reason
-from devops_reconciler.api.errors import ConflictError, ExternalServiceError, Fenced
+from devops_reconciler.api.errors import ConflictError, ExternalServiceError, Fenced, ValidationError
 from devops_reconciler.host import departure
 from devops_reconciler.host.departure import ORDER, delete_all, require_operator
-from devops_reconciler.host.drain import HOLD, QUIET, Held, held_objects, release_all, replicas
+from devops_reconciler.host.drain import HOLD, QUIET, Held, held_objects, release_all, replicas, require_its_lease
 from devops_reconciler.host.lease_record import Candidate, LeaseRecord, Move, decide, held_by, retired
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.settings_variables import OperatorVariables
@@ -178,7 +178,7 @@ async def test_what_does_not_go_in_time_is_given_with_what_it_says() -> None:
 
 async def test_without_an_operator_that_acts_nothing_is_deleted() -> None:
     out, clock = outside(), SteppingClock()
-    with pytest.raises(ExternalServiceError, match="no operator acts"):
+    with pytest.raises(ExternalServiceError, match=f"no operator acts: nobody renews the Lease {TEAM}/devops-recon"):
         await require_operator(out.kubernetes, settings(), clock)  # type: ignore[arg-type]
     lease = held_by(Candidate("one", 1), DURATION, NOW, None)
     lease["metadata"]["name"] = departure.NAME
@@ -198,10 +198,94 @@ async def test_replicas_that_still_run_are_named() -> None:
     out, clock = outside(), FakeClock()
     now = clock.now()
     status = {
-        "drain": {"lifetime": 86400, "lastseen": now.isoformat()},
-        "alive": {"lifetime": 60, "lastseen": (now - timedelta(seconds=30)).isoformat()},
+        "drain-desk-1a2b3c": {"lifetime": 86400, "lastseen": now.isoformat()},
+        "alive": {"priority": 7, "lifetime": 60, "lastseen": (now - timedelta(seconds=30)).isoformat()},
         "dead": {"lifetime": 60, "lastseen": (now - timedelta(seconds=61)).isoformat()},
     }
     name = settings().reconciler_peering_name
     out.kubernetes.put(PEERING, TEAM, {"metadata": {"name": name}, "status": status})
-    assert await replicas(out.kubernetes, settings(), clock, "drain") == ["alive"]  # type: ignore[arg-type]
+    assert await replicas(out.kubernetes, settings(), clock) == [Candidate("alive", 7)]  # type: ignore[arg-type]
+
+
+def live(out: Outside, clock: FakeClock, **ranks: int) -> None:
+    """These are Kopf's peers, and say so at each look."""
+
+    def show(name: str) -> None:
+        seen = {"lifetime": 60, "lastseen": clock.now().isoformat()}
+        status = {identity: {"priority": rank, **seen} for identity, rank in ranks.items()}
+        metadata = {"name": settings().reconciler_peering_name}
+        out.kubernetes.put(PEERING, TEAM, {"metadata": metadata, "status": status})
+
+    out.line.before = show
+
+
+def put_lease(out: Outside, lease: dict[str, Any]) -> None:
+    metadata = {**lease["metadata"], "name": departure.NAME}
+    out.kubernetes.put(LEASE, TEAM, {**lease, "metadata": metadata})
+
+
+async def check_lease(out: Outside, clock: FakeClock) -> None:
+    await require_its_lease(out.kubernetes, settings(), clock)  # type: ignore[arg-type]
+
+
+def held(identity: str, rank: int) -> dict[str, Any]:
+    return held_by(Candidate(identity, rank), DURATION, NOW, None)
+
+
+def retired_by(rank: int) -> dict[str, Any]:
+    before = LeaseRecord("1", "drain-x", rank, "x", DURATION, 1, "", 0)
+    return retired(Candidate("drain-x", rank), HOLD, NOW, before)
+
+
+async def test_without_its_lease_a_drain_of_an_operator_that_lives_is_refused_with_what_to_set() -> None:
+    out, clock = outside(), SteppingClock()
+    live(out, clock, one=1, two=2)
+    with pytest.raises(ValidationError) as refused:
+        await check_lease(out, clock)
+    said = refused.value.message
+    assert said.startswith(f"the Lease {TEAM}/devops-reconciler is not there, but replicas of the operator live")
+    assert f"in {TEAM}: one, two. Set OPERATOR_NAMESPACE to the namespace in which they run" in said
+
+
+@pytest.mark.parametrize(
+    ("lease", "state"),
+    [(held("long-gone", 9), "is held by long-gone"), (retired_by(1), "is held by nobody")],
+    ids=["left by an operator that is gone", "left by a drain before they started"],
+)
+async def test_a_lease_that_those_who_live_do_not_go_by_is_not_theirs(lease: dict[str, Any], state: str) -> None:
+    out, clock = outside(), SteppingClock()
+    live(out, clock, one=1, two=2)
+    put_lease(out, lease)
+    with pytest.raises(ValidationError, match=state):
+        await check_lease(out, clock)
+
+
+@pytest.mark.parametrize("lease", [held("one", 1), retired_by(3)], ids=["one has it", "a drain keeps it from them"])
+async def test_a_lease_that_those_who_live_go_by_is_theirs_at_once(lease: dict[str, Any]) -> None:
+    out, clock = outside(), SteppingClock()
+    since = clock.monotonic()
+    live(out, clock, one=1, two=2)
+    put_lease(out, lease)
+    await check_lease(out, clock)
+    assert clock.monotonic() == since
+
+
+async def test_a_lease_that_changes_hands_is_waited_for() -> None:
+    out, clock = outside(), SteppingClock()
+    live(out, clock, one=1)
+    show, since = out.line.before, clock.monotonic()
+
+    def take(name: str) -> None:
+        show(name)
+        if clock.monotonic() > since + 5:
+            put_lease(out, held("one", 1))
+
+    out.line.before = take
+    await check_lease(out, clock)
+
+
+async def test_where_nobody_lives_no_lease_is_needed() -> None:
+    out, clock = outside(), SteppingClock()
+    await check_lease(out, clock)
+    live(out, clock, **{"drain-desk-1a2b3c": 5})
+    await check_lease(out, clock)
