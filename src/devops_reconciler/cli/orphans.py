@@ -7,15 +7,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..api.errors import ReconcilerError
+from ..host.drain import require_its_lease
 from ..host.world import Replica, identify, open_world
 from ..kinds import KINDS
-from ..kinds.orphans import Judged, Report, find_orphans
-from ..runtime.clock import SystemClock
+from ..kinds.orphans import LEDGERS, Judged, Report, find_orphans
+from ..runtime.clock import Clock, SystemClock
 from ..runtime.fence import Fence
 from ..runtime.logs import Redactor, configure
 from ..runtime.metrics import Metrics
 from ..runtime.secrets import Secrets
 from ..runtime.settings import Settings
+from ..services.kubernetes import Kubernetes
 from ..services.kubernetes_access import find_cluster, open_cluster
 from .hiding import hidden
 
@@ -46,7 +49,17 @@ async def _look(settings: Settings, secrets: Secrets, clock: SystemClock) -> Rep
     async with open_cluster(access, clock, timeout=settings.request_timeout, agent=replica.agent) as kubernetes:
         cluster = await identify(kubernetes, settings)
         async with open_world(settings, secrets, clock, Metrics(), cluster, replica) as world:
-            return await find_orphans(world, [what.kind for what in KINDS.values()])
+            report = await find_orphans(world, [what.kind for what in KINDS.values()])
+            await check_ledgers(report, kubernetes, settings, clock)
+            return report
+
+
+async def check_ledgers(report: Report, kubernetes: Kubernetes, settings: Settings, clock: Clock) -> None:
+    """Where the operator runs in another namespace, its ledgers are there, and were not read."""
+    try:
+        await require_its_lease(kubernetes, settings, clock)
+    except ReconcilerError as error:
+        report.failures.setdefault(LEDGERS, error.message)
 
 
 def exit_code(report: Report) -> int:
@@ -70,6 +83,7 @@ def as_object(report: Report) -> dict[str, Any]:
             }
             for item in report.left
         ],
+        "ledger_namespace": report.ledger_namespace,
         "other_clusters": dict(report.others),
         "failures": report.failures,
         "notes": report.notes,
@@ -123,6 +137,7 @@ def _summary(report: Report) -> Iterable[str]:
     yield f"{orphans}, {counts['kept']} kept on purpose, {counts['held']} held by resources."
     for cluster, count in sorted(report.others.items()):
         yield f"{count} things have marks of another cluster or installation ({cluster}); they are not listed."
+    yield f"Ledgers of forced deletions are those in the namespace {report.ledger_namespace}."
     yield from report.notes
     for name, error in report.failures.items():
         yield f"{name} could not be read: {error}"

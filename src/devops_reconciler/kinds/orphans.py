@@ -28,6 +28,8 @@ LOOKS: dict[str, type[ExternalResource]] = {
     Image.__name__: ImageRemoval,
 }
 """By kind: how it is looked for. A tag goes with its repository."""
+LEDGERS = "ledgers of forced deletions"
+"""Their name among the failures."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class LeftThing:
 class Report:
     """What was found. `failures` are lists that could not be read, with the cause."""
 
+    ledger_namespace: str
+    """Where ledgers of forced deletions were looked for."""
     things: list[Judged] = field(default_factory=list)
     left: list[LeftThing] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -75,7 +79,7 @@ async def find_orphans(world: World, kinds: Sequence[Kind]) -> Report:
 
     Raises ReconcilerError where the resources of this cluster cannot be listed: everything would look like nobody's.
     """
-    report = Report()
+    report = Report(world.settings.operator_namespace)
     objects = await _objects(world, kinds, report)
     inventory = Inventory.of(world, objects)
     ledgers = await _ledgers(world, report)
@@ -111,11 +115,11 @@ async def _objects(world: World, kinds: Sequence[Kind], report: Report) -> list[
 
 
 async def _ledgers(world: World, report: Report) -> list[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
-    namespace = world.settings.operator_namespace
+    namespace = report.ledger_namespace
     try:
         maps = await world.kubernetes.list(CONFIG_MAP, namespace, labels=LABEL)
     except ReconcilerError as error:
-        report.failures["ledgers of forced deletions"] = error.message
+        report.failures[LEDGERS] = error.message
         return []
     found = []
     for each in maps:

@@ -101,7 +101,7 @@ async def test_what_was_not_foreseen_fails_one_finding_of_the_doctor_alone() -> 
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_orphans_shows_none(as_json: bool) -> None:
-    report = Report(failures={"jenkins": f"HTTP 500: {SECRET}"}, notes=[SECRET])
+    report = Report("team-a", failures={"jenkins": f"HTTP 500: {SECRET}"}, notes=[SECRET])
     said = told(report, hider(ENVIRON), as_json=as_json, everything=True)
     assert "HTTP 500: ****" in said
     assert SECRET not in said

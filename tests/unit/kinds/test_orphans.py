@@ -11,11 +11,11 @@ import pytest
 
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError, ValidationError
 from devops_reconciler.api.names import mark
-from devops_reconciler.cli.orphans import NONE, SOME, UNREAD, as_object, as_text, exit_code
+from devops_reconciler.cli.orphans import NONE, SOME, UNREAD, as_object, as_text, check_ledgers, exit_code
 from devops_reconciler.kinds import KINDS
 from devops_reconciler.kinds.orphans import Report, find_orphans
 from devops_reconciler.services.godaddy_types import Record
-from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, NAMESPACE
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, NAMESPACE, PEERING
 from tests.unit.world import CLUSTER, ME, OTHER, STRANGER, TEAM
 
 from .life import Life
@@ -232,6 +232,26 @@ def test_what_a_forced_deletion_has_let_go_is_shown_with_whether_it_is_gone_by_n
     assert unknown.found
     shown = as_object(unknown)["left_behind"][0]
     assert (shown["id"], shown["object"], shown["mark"]) == ("acme/shop", f"RegistrySettings {TEAM}/shop", ME)
+
+
+def test_it_says_in_which_namespace_it_has_looked_for_ledgers() -> None:
+    report = report_of(story())
+    assert f"those in the namespace {OPERATOR}." in as_text(report, everything=False)
+    assert as_object(report)["ledger_namespace"] == OPERATOR
+
+
+def test_ledgers_of_an_operator_that_runs_in_another_namespace_count_as_not_read() -> None:
+    life = story()
+    report = report_of(life)
+    assert exit_code(report) == NONE
+    settings = life.out.world.settings.model_copy(update={"lease_duration": timedelta(0)})
+    entry = {"priority": 1, "lifetime": 60, "lastseen": life.out.clock.now().isoformat()}
+    metadata = {"name": settings.reconciler_peering_name}
+    life.out.kubernetes.put(PEERING, TEAM, {"metadata": metadata, "status": {"one": entry}})
+    asyncio.run(check_ledgers(report, life.out.world.kubernetes, settings, life.out.clock))
+    assert exit_code(report) == UNREAD
+    said = as_text(report, everything=False)
+    assert f"ledgers of forced deletions could not be read: the Lease {OPERATOR}/devops-reconciler is not there" in said
 
 
 def test_a_namespace_of_an_earlier_destination_stays_on_purpose() -> None:
