@@ -7,20 +7,24 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..api.deployment_record import PRODUCTION
-from ..api.errors import ConflictError
-from ..runtime.clock import SystemClock
+from ..api.errors import ConflictError, ExternalServiceError
+from ..runtime.clock import Clock, SystemClock
 from ..runtime.logs import Redactor
-from ..services.kubernetes import DEPLOYMENT_RECORD, Kubernetes
+from ..runtime.manager import Backoff
+from ..services.kubernetes import DEPLOYMENT_RECORD, Kubernetes, Listing
 from ..services.kubernetes_access import find_cluster, open_cluster
 from .hiding import hidden, hider
 
 DEFAULT_NAMESPACE = "freeleaps-devops-system"
+AGAIN = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=15))
+"""Pauses while the API server is away."""
 
 
 def watch_deployments(
@@ -31,7 +35,11 @@ def watch_deployments(
     *,
     as_json: bool,
 ) -> int:
-    """Until all shown deployments have ended; without any, until Ctrl-C. 0 when all went well, 1 when one did not."""
+    """Until all shown deployments have ended; without any, until Ctrl-C. 0 when all went well, 1 when one did not.
+
+    Raises ReconcilerError where the deployments cannot be read at first, or may not be read. An outage later is waited
+    for: it says nothing of a deployment.
+    """
     where = namespace or environ.get("RECONCILER_NAMESPACES", DEFAULT_NAMESPACE).split(",")[0].strip()
     hide = hider(environ)
     view: _View = _JsonView(hide) if as_json else _BarView(hide)
@@ -45,17 +53,36 @@ async def _watch(
     environ: Mapping[str, str], namespace: str, project: str | None, deployment: str | None, view: _View
 ) -> int:
     access = find_cluster(kubeconfig=environ.get("KUBECONFIG") or None)
-    async with open_cluster(access, SystemClock()) as kubernetes:
+    clock = SystemClock()
+    async with open_cluster(access, clock) as kubernetes:
         with view:
-            return await _follow(kubernetes, namespace, project, deployment, view)
+            return await _follow(kubernetes, namespace, project, deployment, view, _Outage(clock, view))
+
+
+class _Outage:
+    """The pauses while the API server is away, told once. It is over when a watch gives something again."""
+
+    def __init__(self, clock: Clock, view: _View) -> None:
+        self._clock = clock
+        self._view = view
+        self._failures = 0
+
+    async def wait(self, error: ExternalServiceError) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            self._view.tell(f"Waiting until the API server can be watched again: {error.message}")
+        await self._clock.sleep(max(AGAIN.delay(self._failures), error.after or timedelta()))
+
+    def is_over(self) -> None:
+        self._failures = 0
 
 
 async def _follow(
-    kubernetes: Kubernetes, namespace: str, project: str | None, deployment: str | None, view: _View
+    kubernetes: Kubernetes, namespace: str, project: str | None, deployment: str | None, view: _View, outage: _Outage
 ) -> int:
     shown: dict[str, dict[str, Any]] = {}
+    listing = await kubernetes.listing(DEPLOYMENT_RECORD, namespace)
     while True:
-        listing = await kubernetes.listing(DEPLOYMENT_RECORD, namespace)
         there = {item["metadata"]["name"] for item in listing.items}
         for name in shown.keys() - there:
             shown[name] = view.show(_gone(name, shown[name]))
@@ -67,6 +94,7 @@ async def _follow(
             stream = kubernetes.watch(DEPLOYMENT_RECORD, namespace, resource_version=listing.resource_version)
             async with aclosing(stream) as events:
                 async for kind, item in events:
+                    outage.is_over()
                     name = item["metadata"].get("name")
                     if kind == "DELETED" and name in shown:
                         shown[name] = view.show(_gone(name, shown[name]))
@@ -77,6 +105,17 @@ async def _follow(
         except ConflictError as error:
             if error.code != 410:
                 raise
+        except ExternalServiceError as error:
+            await outage.wait(error)
+        listing = await _listed_again(kubernetes, namespace, outage)
+
+
+async def _listed_again(kubernetes: Kubernetes, namespace: str, outage: _Outage) -> Listing:
+    while True:
+        try:
+            return await kubernetes.listing(DEPLOYMENT_RECORD, namespace)
+        except ExternalServiceError as error:
+            await outage.wait(error)
 
 
 def _note(
@@ -141,6 +180,9 @@ def line_of(item: dict[str, Any]) -> dict[str, Any]:
 
 
 class _View:
+    def __init__(self, hide: Redactor) -> None:
+        self._hide = hide
+
     def __enter__(self) -> _View:
         return self
 
@@ -149,10 +191,15 @@ class _View:
     def show(self, line: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
+    def tell(self, text: str) -> None:
+        """Something beside the deployments, on stderr."""
+        sys.stderr.write(f"{self._hide(text)}\n")
+        sys.stderr.flush()
+
 
 class _JsonView(_View):
     def __init__(self, hide: Redactor) -> None:
-        self._hide = hide
+        super().__init__(hide)
         self._last: dict[str, dict[str, Any]] = {}
 
     def show(self, line: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +212,7 @@ class _JsonView(_View):
 
 class _BarView(_View):
     def __init__(self, hide: Redactor) -> None:
-        self._hide = hide
+        super().__init__(hide)
         self._progress = Progress(
             TextColumn("{task.fields[name]}"),
             BarColumn(),

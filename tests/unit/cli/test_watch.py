@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
-from devops_reconciler.api.errors import ConflictError
-from devops_reconciler.cli.watch import _follow, _View, line_of
+from devops_reconciler.api.errors import ConflictError, CredentialsError, ExternalServiceError
+from devops_reconciler.cli.watch import AGAIN, _follow, _Outage, _View, line_of
+from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.runtime.logs import Redactor
 from devops_reconciler.services.kubernetes import Kind, Listing
 
 Event = tuple[str, dict[str, Any]] | Exception
+Round = tuple[list[dict[str, Any]], list[Event]]
 
 
 def record(name: str = "one", reason: str | None = None, project: str = "shop", **status: Any) -> dict[str, Any]:
@@ -31,15 +35,18 @@ def record(name: str = "one", reason: str | None = None, project: str = "shop", 
 
 
 class Script:
-    """An API server that gives these listings, each followed by these events."""
+    """An API server that gives these listings, each followed by these events; an error in place of a listing."""
 
-    def __init__(self, *rounds: tuple[list[dict[str, Any]], list[Event]]) -> None:
+    def __init__(self, *rounds: Round | Exception) -> None:
         self._rounds = list(rounds)
         self._events: list[Event] = []
 
     async def listing(self, kind: Kind, namespace: str | None) -> Listing:
         assert self._rounds, "it should have ended by now"
-        items, self._events = self._rounds.pop(0)
+        answer = self._rounds.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        items, self._events = answer
         return Listing(items, "1")
 
     async def watch(
@@ -55,6 +62,7 @@ class Shown(_View):
     """A view that keeps what it shows."""
 
     def __init__(self) -> None:
+        super().__init__(Redactor(lambda: {"hunter2"}))
         self.lines: list[tuple[str, bool]] = []
 
     def show(self, line: dict[str, Any]) -> dict[str, Any]:
@@ -62,11 +70,26 @@ class Shown(_View):
         return line
 
 
+class Pauses(FakeClock):
+    """Sleeping takes no time and is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept: list[timedelta] = []
+
+    async def sleep(self, delay: timedelta) -> None:
+        self.slept.append(delay)
+
+
 async def follow(
-    *rounds: tuple[list[dict[str, Any]], list[Event]], project: str | None = None, deployment: str | None = None
+    *rounds: Round | Exception,
+    project: str | None = None,
+    deployment: str | None = None,
+    clock: FakeClock | None = None,
 ) -> tuple[int, list[tuple[str, bool]]]:
     view = Shown()
-    code = await _follow(cast(Any, Script(*rounds)), "team-a", project, deployment, view)
+    outage = _Outage(clock or Pauses(), view)
+    code = await _follow(cast(Any, Script(*rounds)), "team-a", project, deployment, view, outage)
     return code, view.lines
 
 
@@ -122,6 +145,45 @@ async def test_what_ended_while_the_stream_was_cut_is_found_by_the_next_listing(
     assert code == 0
     code, _ = await follow(([record("one")], []), ([record("one", "Succeeded")], []))
     assert code == 0
+
+
+def away(text: str = "503", after: timedelta | None = None) -> ExternalServiceError:
+    return ExternalServiceError(f"Kubernetes: {text}", service="kubernetes", after=after)
+
+
+async def test_an_outage_is_no_end_of_a_deployment_and_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    silent, at_work = away("the stream is silent, hunter2"), [record("one")]
+    rounds = [(at_work, [silent]), away(), away(), (at_work, [silent]), (at_work, [away()])]
+    code, _ = await follow(*rounds, ([record("one", "Succeeded")], []))
+    assert code == 0
+    said = capsys.readouterr()
+    assert said.err == "Waiting until the API server can be watched again: Kubernetes: the stream is silent, ****\n"
+    assert said.out == ""
+
+
+async def test_the_next_outage_is_told_again(capsys: pytest.CaptureFixture[str]) -> None:
+    first: Round = ([record("one")], [away("first")])
+    second: Round = ([record("one")], [("MODIFIED", record("one", percent=5)), away("second")])
+    assert (await follow(first, second, ([record("one", "BuildFailed")], [])))[0] == 1
+    said = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(" ")[2] for line in said] == ["first", "second"]
+
+
+async def test_pauses_grow_to_a_limit_and_are_as_long_as_the_server_asks() -> None:
+    clock = Pauses()
+    errors = [away() for _ in range(8)]
+    asked = away("429", after=timedelta(seconds=40))
+    await follow(([record("one")], [away()]), *errors, asked, ([record("one", "Succeeded")], []), clock=clock)
+    assert all(AGAIN.first / 2 <= pause <= AGAIN.longest for pause in clock.slept[:-1])
+    assert max(clock.slept[:-1]) > AGAIN.first
+    assert clock.slept[-1] == timedelta(seconds=40)
+
+
+async def test_a_first_listing_that_fails_is_an_error_and_so_is_a_refusal_later() -> None:
+    with pytest.raises(ExternalServiceError):
+        await follow(away())
+    with pytest.raises(CredentialsError):
+        await follow(([record("one")], [away()]), CredentialsError("forbidden", status=403))
 
 
 async def test_a_deployment_that_is_deleted_does_not_keep_it_waiting() -> None:
