@@ -33,6 +33,8 @@ CHILDREN: tuple[tuple[str, ComponentName, str, Callable[[DevOpsProjectSpec], Mod
 """In the order of creation; deletion goes the other way round: the DNS record first, the images last."""
 PROJECT_PARTS = ("RegistryReady", "JenkinsReady", "ArgoReady")
 """What of the project must be set up before a deployment may begin."""
+REMOVAL_POLICIES = ("managementPolicies", "deletionPolicy", "components")
+"""What of a child's spec counts when it is deleted."""
 
 
 async def on_devops_proj_created(world: World, subject: Project) -> Plan:
@@ -60,6 +62,12 @@ async def on_devops_proj_created(world: World, subject: Project) -> Plan:
         _copy(into, "DNSReady", next(r for r in outcome.results if r.step == "IngressResource"))
 
     return Plan(steps, fields, conditions)
+
+
+def removal_policies_of_children(spec: DevOpsProjectSpec) -> dict[str, dict[str, Any]]:
+    """By kind, the part of each child's spec that counts when it is deleted."""
+    specs = {kind: build(spec).manifest() for kind, _, _, build in CHILDREN}
+    return {kind: {name: whole[name] for name in REMOVAL_POLICIES if name in whole} for kind, whole in specs.items()}
 
 
 def _child(subject: Project, kind: str, spec: Model) -> Callable[[Facts], ProjectChild]:

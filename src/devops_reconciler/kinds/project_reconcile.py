@@ -7,19 +7,21 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from ..api.base import DeletionPolicy
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION, StepState
+from ..api.errors import ReconcilerError
 from ..api.project import DevOpsProjectSpec, DevOpsProjectStatus
 from ..engine.outcome import Outcome
 from ..engine.pipeline import Pipeline
 from ..inputs.subject import FORCE_ANNOTATION, Subject, controller
-from ..resources.child import CHILD_KINDS
+from ..resources.child import CHILD_KINDS, contains
 from ..resources.environment import last_healthy, stands
 from ..resources.marks import PROJECT_LABEL
 from ..resources.world import World
 from ..services.kubernetes import DEPLOYMENT_RECORD
 from .crowd import rival
-from .devops_project import CHILDREN, PROJECT_PARTS
+from .devops_project import CHILDREN, PROJECT_PARTS, removal_policies_of_children
 from .left_behind import asked
 from .planning import plan_of_project
 from .reconcile import SOON, Reconciliation, Verdict
@@ -39,8 +41,10 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
     async def remove(self) -> Verdict:
         """Records first: their previews are cleaned up while all that they need is still there. Then the children."""
         records = await self._records() or await self._unlabelled()
+        children = await self._children()
+        await self._pass_policies_on(children)
         if asked(self.obj) is not None:
-            await self._pass_force_on(records)
+            await self._pass_force_on(records, children)
         if records:
             for record in records:
                 metadata = record["metadata"]
@@ -58,21 +62,48 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
             return Verdict(after=timedelta(seconds=5), transitions=self.conditions.transitions)
         return await super().remove()
 
-    async def _pass_force_on(self, records: Sequence[dict[str, Any]]) -> None:
+    async def _children(self) -> list[tuple[str, dict[str, Any]]]:
+        """The children that are there and belong to this project, by their kind."""
+        metadata = self.obj["metadata"]
+        found = [
+            (name, await self.world.kubernetes.get(kind, metadata["namespace"], metadata["name"]))
+            for name, kind in CHILD_KINDS.items()
+        ]
+        mine = metadata["uid"]
+        return [(name, obj) for name, obj in found if obj is not None and (controller(obj) or {}).get("uid") == mine]
+
+    async def _pass_policies_on(self, children: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Each child is removed by its own spec, and no normal pass brings that up to date any more.
+
+        Before any of them is deleted: where this fails, nothing is.
+        """
+        try:
+            policies = removal_policies_of_children(self.subject().spec)
+        except ReconcilerError:
+            return  # a spec that cannot be read says nothing: they keep the policies that they have
+        for kind, child in children:
+            wanted = policies[kind]
+            if child["metadata"].get("deletionTimestamp"):
+                wanted = leaving(child.get("spec"), wanted)
+            await self._set(kind, child, wanted)
+
+    async def _set(self, kind: str, child: dict[str, Any], spec: dict[str, Any]) -> None:
+        """Fields of a child's spec; where they are so already, nothing is written."""
+        if not contains(child.get("spec"), spec):
+            metadata = child["metadata"]
+            patch = {"spec": spec}
+            await self.world.kubernetes.merge_patch(CHILD_KINDS[kind], metadata["namespace"], metadata["name"], patch)
+
+    async def _pass_force_on(
+        self, records: Sequence[dict[str, Any]], children: Sequence[tuple[str, dict[str, Any]]]
+    ) -> None:
         """Who lets a project go, lets go of what cannot be removed of its deployments and children, too."""
         metadata = self.obj["metadata"]
-        children = [
-            (kind, await self.world.kubernetes.get(kind, metadata["namespace"], metadata["name"]))
-            for kind in CHILD_KINDS.values()
-        ]
-        value = metadata["annotations"][FORCE_ANNOTATION]
-        for kind, obj in (*((DEPLOYMENT_RECORD, record) for record in records), *children):
-            if obj is None or asked({"kind": kind.kind, **obj}) is not None:
-                continue
-            if kind is not DEPLOYMENT_RECORD and controller(obj) is None:
-                continue
-            patch = {"metadata": {"annotations": {FORCE_ANNOTATION: value}}}
-            await self.world.kubernetes.merge_patch(kind, metadata["namespace"], obj["metadata"]["name"], patch)
+        patch = {"metadata": {"annotations": {FORCE_ANNOTATION: metadata["annotations"][FORCE_ANNOTATION]}}}
+        theirs = ((CHILD_KINDS[kind], child) for kind, child in children)
+        for kind, obj in (*((DEPLOYMENT_RECORD, record) for record in records), *theirs):
+            if asked({"kind": kind.kind, **obj}) is None:
+                await self.world.kubernetes.merge_patch(kind, metadata["namespace"], obj["metadata"]["name"], patch)
 
     async def advance(self, subject: Project) -> Verdict:
         verdict = await super().advance(subject)
@@ -137,6 +168,14 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
             await self.world.kubernetes.delete(
                 DEPLOYMENT_RECORD, metadata["namespace"], metadata["name"], uid=metadata["uid"]
             )
+
+
+def leaving(there: Any, wanted: Any) -> Any:
+    """`wanted`, but Orphan stays where it is: who has said at a child that is going to leave a thing is heard."""
+    if isinstance(wanted, dict):
+        known = there if isinstance(there, dict) else {}
+        return {name: leaving(known.get(name), value) for name, value in wanted.items()}
+    return there if there == DeletionPolicy.ORPHAN else wanted
 
 
 def surplus(records: Sequence[dict[str, Any]], holders: Mapping[str, str | None], limit: int) -> list[dict[str, Any]]:

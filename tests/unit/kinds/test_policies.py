@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.kinds import KINDS
 from devops_reconciler.services.kubernetes import DEVOPS_PROJECT
 from tests.unit.world import ME, OTHER, TEAM
@@ -215,3 +216,131 @@ async def test_one_component_stays_by_its_own_deletion_policy_and_the_rest_goes(
         "dns": bool(life.out.godaddy.zones["example.com"]),
     }
     assert stays == {name: name == component for name in stays}
+
+
+KEPT: tuple[dict[str, Any], ...] = (
+    {"deletionPolicy": "Orphan"},
+    {"managementPolicies": ["Observe", "Create", "Update"]},
+    {"components": {"argo": {"deletionPolicy": "Orphan"}, "dns": {"managementPolicies": ["Observe"]}}},
+)
+DNS = ["a-shop", "shop"]
+
+
+def delete(life: Life) -> None:
+    life.out.kubernetes.mark_deleted(DEVOPS_PROJECT, TEAM, "shop")
+
+
+def set_child(life: Life, kind: str, spec: dict[str, Any]) -> None:
+    life.out.kubernetes.change(KINDS[kind].kind, TEAM, "shop", {"spec": spec})
+
+
+def children_written(life: Life, since: int) -> list[str]:
+    return [kind for verb, kind, _ in life.out.kubernetes.writes[since:] if verb == "patch" and kind in PARTS]
+
+
+def stays(life: Life) -> tuple[bool, list[str]]:
+    """Whether the application does, and which DNS records."""
+    return "shop" in life.out.argocd.apps, sorted(record.name for record in life.out.godaddy.zones["example.com"])
+
+
+@pytest.mark.parametrize("patch", KEPT, ids=["deletionPolicy", "managementPolicies", "components"])
+@pytest.mark.parametrize("mode", ["Apply", "Plan"])
+async def test_the_policy_of_the_moment_counts_at_a_deletion_though_no_pass_came_before(
+    patch: dict[str, Any], mode: str
+) -> None:
+    life = ready()
+    life.record("one")
+    await life.live("one")
+    if mode == "Plan":
+        change(life, mode=mode)
+        await looked_at(life)
+    change(life, **patch)
+    if mode == "Plan":
+        await looked_at(life)
+    delete(life)
+    life.out.kubernetes.mark_deleted(KINDS["DeploymentRecord"].kind, TEAM, "one")
+    for _ in range(20):
+        if life.out.kubernetes.see(KINDS["DeploymentRecord"].kind, TEAM, "one") is not None:
+            await life.turn("one")
+        await looked_at(life, times=1, minutes=0.2)
+    assert life.out.kubernetes.see(DEVOPS_PROJECT, TEAM, "shop") is None
+    assert stays(life) == (True, DNS)
+    assert bool(life.out.jenkins.folders) is ("components" not in patch)
+
+
+async def test_a_policy_that_deletes_again_counts_at_a_deletion_too() -> None:
+    life = ready(deletionPolicy="Orphan")
+    change(life, deletionPolicy="Delete")
+    delete(life)
+    await looked_at(life, times=20, minutes=0.2)
+    assert life.out.kubernetes.see(DEVOPS_PROJECT, TEAM, "shop") is None
+    assert stays(life) == (False, [])
+
+
+async def test_children_whose_policies_are_right_are_not_written_at_a_deletion() -> None:
+    life = ready(components={"dns": {"deletionPolicy": "Orphan"}})
+    mark = len(life.out.kubernetes.writes)
+    delete(life)
+    await looked_at(life, times=20, minutes=0.2)
+    assert life.out.kubernetes.see(DEVOPS_PROJECT, TEAM, "shop") is None
+    assert children_written(life, mark) == []
+
+
+async def test_no_child_is_deleted_before_all_have_the_policy() -> None:
+    life = ready()
+    change(life, deletionPolicy="Orphan")
+    delete(life)
+    life.out.line.fail("kubernetes.merge_patch ArgoSettings", ExternalServiceError("503", service="kubernetes"))
+    with pytest.raises(ExternalServiceError):
+        await life.turn("shop", "DevOpsProject")
+    assert not any(life.is_deleted("shop", kind) for kind in PARTS)
+    await looked_at(life, times=20, minutes=0.2)
+    assert life.out.kubernetes.see(DEVOPS_PROJECT, TEAM, "shop") is None
+    assert stays(life) == (True, DNS)
+
+
+async def blocked() -> Life:
+    """A deletion that waits for a job in the folder that is not ours."""
+    life = ready()
+    await life.out.jenkins.create_item(("shop",), "nightly", b"<project/>")
+    delete(life)
+    await looked_at(life, times=6)
+    assert life.reason("shop", "Stalled", "DevOpsProject") == "True/DeletionBlocked"
+    return life
+
+
+@pytest.mark.parametrize("patch", [KEPT[0], {"components": {"jenkins": {"deletionPolicy": "Orphan"}}}])
+async def test_a_blocked_deletion_goes_on_when_the_project_says_to_leave_what_blocks_it(patch: dict[str, Any]) -> None:
+    life = await blocked()
+    change(life, **patch)
+    await looked_at(life, times=8, minutes=0.5)
+    assert life.out.kubernetes.see(DEVOPS_PROJECT, TEAM, "shop") is None
+    assert ("shop",) in life.out.jenkins.folders
+
+
+async def test_orphan_at_a_child_that_is_going_is_not_taken_back_by_its_project() -> None:
+    life = await blocked()
+    set_child(life, "JenkinsSettings", {"deletionPolicy": "Orphan"})
+    await looked_at(life, times=8, minutes=0.5)
+    assert life.out.kubernetes.see(DEVOPS_PROJECT, TEAM, "shop") is None
+    assert ("shop",) in life.out.jenkins.folders
+
+
+async def test_children_of_a_project_whose_spec_cannot_be_read_keep_their_policies() -> None:
+    life = ready(deletionPolicy="Orphan")
+    change(life, deletionPolicy="Delete", git=None)
+    delete(life)
+    await looked_at(life, times=20, minutes=0.2)
+    assert life.out.kubernetes.see(DEVOPS_PROJECT, TEAM, "shop") is None
+    assert stays(life) == (True, DNS)
+
+
+async def test_the_child_of_another_project_gets_no_policy() -> None:
+    life = ready()
+    foreign = {"ownerReferences": [{"kind": "DevOpsProject", "name": "shop", "uid": "another", "controller": True}]}
+    life.out.kubernetes.change(KINDS["ArgoSettings"].kind, TEAM, "shop", {"metadata": foreign})
+    change(life, deletionPolicy="Orphan")
+    delete(life)
+    mark = len(life.out.kubernetes.writes)
+    await life.turn("shop", "DevOpsProject")
+    assert sorted(children_written(life, mark)) == ["IngressResource", "JenkinsSettings"]
