@@ -1,4 +1,7 @@
-"""`mode: Plan`: nothing is written anywhere but `status.plan`. A project's children are planned in-process."""
+"""`mode: Plan`: nothing is written but `status.plan`, and to the children of a project that they plan, too.
+
+They are planned in-process, by the spec that they would have.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from ..api.base import DeletionPolicy
+from ..api.base import DeletionPolicy, Mode
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION, StepState
 from ..api.errors import ReconcilerError
@@ -142,6 +142,12 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
         verdict = await super().pause()
         verdict.after = SOON if outcome.acted else self.world.settings.poll_interval
         return verdict
+
+    async def plan_only(self) -> Verdict:
+        """What is there of the children plans, too: each writes for itself outside."""
+        for kind, child in await self._children():
+            await self._set(kind, child, {"mode": Mode.PLAN.value})
+        return await super().plan_only()
 
     async def planned_calls(self) -> list[dict[str, Any]]:
         return await plan_of_project(self.world, self.obj, await super().planned_calls(), dict(self.context.kinds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ..api.base import Mode
 from ..api.conditions import Reason
 from ..api.definitions import FINALIZER
 from ..engine.resource import ABSENT, Intent, Observation
@@ -49,6 +50,17 @@ class ProjectChild(ExternalResource):
     def _kind(self) -> Kind:
         return CHILD_KINDS[self.child_kind]
 
+    @property
+    def _plans(self) -> bool:
+        """Its project only plans, and so does the child: what `mode: Apply` would write is what counts."""
+        return self.spec.get("mode") == Mode.PLAN
+
+    def digest(self) -> str:
+        """The mode of a project that only plans is no change of the value."""
+        if not self._plans:
+            return super().digest()
+        return self.model_copy(update={"spec": {**self.spec, "mode": Mode.APPLY.value}}).digest()
+
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         found = await world.kubernetes.get(self._kind, self.namespace, self.name)
         if found is None:
@@ -58,13 +70,14 @@ class ProjectChild(ExternalResource):
         ready: dict[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
         stalled = any(c["type"] == "Stalled" and c["status"] == "True" for c in status.get("conditions") or ())
         current = status.get("observedGeneration") == metadata["generation"]
+        planned = self._plans and ready.get("reason") == Reason.PLANNED
         message = f"{ready.get('reason', 'not seen yet')}: {ready.get('message', '')}".rstrip(": ")
         failed = (_reason(ready), ready.get("message", "")) if stalled and current and ready else None
         return Observation(
             exists=True,
             owner=me if owned else None,
             drift=self._drift(found),
-            ready=current and ready.get("status") == "True",
+            ready=current and (ready.get("status") == "True" or planned),
             failed=failed,
             deleting=bool(metadata.get("deletionTimestamp")),
             message=message,
@@ -73,7 +86,8 @@ class ProjectChild(ExternalResource):
         )
 
     def _drift(self, found: dict[str, Any]) -> tuple[str, ...]:
-        drift = () if contains(found.get("spec") or {}, self.spec) else ("spec",)
+        wanted = {name: value for name, value in self.spec.items() if name != "mode"} if self._plans else self.spec
+        drift = () if contains(found.get("spec") or {}, wanted) else ("spec",)
         asked = (found["metadata"].get("annotations") or {}).get(REQUESTED_ANNOTATION)
         return drift if self.requested_at in (None, asked) else (*drift, "requestedAt")
 
