@@ -11,6 +11,7 @@ from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import ConflictError, ValidationError, Waiting
 from devops_reconciler.runtime.clock import Clock
 from devops_reconciler.services.argocd import same_url
+from standins.argocd_rules import permitted_destination, permitted_source
 
 from .kubernetes import merged
 from .line import Line, Service, call
@@ -91,12 +92,36 @@ class FakeArgo(Service):
             text = f'app is not allowed in project "{project}", or the project does not exist'
             raise Waiting(text, after=timedelta(seconds=5), reason=Reason.DEPENDENCY_NOT_READY)
 
+    def _permit(self, app: Json) -> None:
+        """By the project, where the test has one."""
+        name = app["spec"].get("project")
+        if name not in self.app_projects:
+            return
+        source, destination = _permitted(self.app_projects[name], app)
+        parts = [] if source else [f"application repo is not permitted in project '{name}'"]
+        parts += [] if destination else [f"do not match any of the allowed destinations in project '{name}'"]
+        if parts:
+            raise ValidationError(f"argocd: application spec is invalid: {'; '.join(parts)}", status=400)
+
+    def _check_update(self, old: Json, new: Json) -> None:
+        name = new["metadata"]["name"]
+        lost = [0, 0]
+        for app in self.apps.values():
+            if app["spec"].get("project") == name:
+                now = zip(_permitted(old, app), _permitted(new, app), strict=True)
+                lost = [count + (was and not still) for count, (was, still) in zip(lost, now, strict=True)]
+        if any(lost):
+            text = f"{lost[0]} applications source and {lost[1]} applications destination became invalid"
+            raise ValidationError(f"argocd: as a result of project update {text}", status=400)
+
     @call
     async def applications(
         self, project: str | None = None, selector: str | None = None, *, name: str | None = None
     ) -> list[Json]:
         self._tick()
+        key, _, value = (selector or "").partition("=")
         found = [app for app in self.apps.values() if project in (None, app["spec"].get("project"))]
+        found = [app for app in found if not key or (app["metadata"].get("labels") or {}).get(key) == value]
         return copy.deepcopy([app for app in found if name in (None, app["metadata"]["name"])])
 
     @call
@@ -110,6 +135,7 @@ class FakeArgo(Service):
         name = app["metadata"]["name"]
         if name in self.apps:
             raise ConflictError(f"application {name} is there and is different", status=400)
+        self._permit(app)
         self.apps[name] = copy.deepcopy(app)
         return copy.deepcopy(app)
 
@@ -118,7 +144,9 @@ class FakeArgo(Service):
         there = self.apps.get(name)
         if there is None or there["spec"].get("project") != project:
             return None
-        self.apps[name] = merged(there, merge)
+        patched = merged(there, merge)
+        self._permit(patched)
+        self.apps[name] = patched
         return copy.deepcopy(self.apps[name])
 
     @call
@@ -190,7 +218,11 @@ class FakeArgo(Service):
 
     @call
     async def update_project(self, project: Json) -> Json | None:
-        self.app_projects[project["metadata"]["name"]] = copy.deepcopy(project)
+        name = project["metadata"]["name"]
+        if name not in self.app_projects:
+            return None
+        self._check_update(self.app_projects[name], project)
+        self.app_projects[name] = copy.deepcopy(project)
         return project
 
     @call
@@ -235,6 +267,14 @@ class FakeArgo(Service):
     @call
     async def delete_repository(self, url: str, app_project: str | None = None) -> None:
         self.repos = [repo for repo in self.repos if not same_url(repo["repo"], url)]
+
+
+def _permitted(project: Json, app: Json) -> tuple[bool, bool]:
+    """Whether a project allows the source and the destination of an application."""
+    source, destination = app["spec"].get("source") or {}, app["spec"].get("destination") or {}
+    where = (str(destination.get("server", "")), str(destination.get("namespace", "")))
+    whole = {"spec": project.get("spec") or {}}
+    return permitted_source(whole, str(source.get("repoURL", ""))), permitted_destination(whole, *where)
 
 
 def _time(moment: datetime) -> str:

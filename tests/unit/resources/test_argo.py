@@ -265,7 +265,7 @@ async def test_an_application_goes_whose_project_was_removed_by_hand() -> None:
 async def test_a_preview_whose_project_was_removed_by_hand_waits_for_its_owner_to_make_it_again() -> None:
     hand = Hand()
     preview = APP.model_copy(update={"name": "shop-pr-1", "environment": "pr-1"})
-    hand.out.argocd.app_projects["shop"] = {"metadata": {"name": "shop"}, "spec": {}}
+    await PROJECT.create(hand.out.world, OTHER, await hand.see(PROJECT))
     assert (await hand.bring(preview)).ready
     hand.out.argocd.lose_project("shop")
     with pytest.raises(Waiting, match="project shop is gone"):
@@ -338,6 +338,7 @@ async def test_a_repository_shared_by_two_projects_goes_with_the_last() -> None:
     await first.remove()
     assert len(first.out.argocd.repos) == 1
     first.out.kubernetes.remove(ARGO_SETTINGS, TEAM, "shop")
+    first.out.kubernetes.mark_deleted(ARGO_SETTINGS, TEAM, "other")
     await second.remove()
     assert first.out.argocd.repos == []
 
