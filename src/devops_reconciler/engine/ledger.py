@@ -43,7 +43,7 @@ class Entry(BaseModel):
     key: str
     value: dict[str, Any] = Field(default_factory=dict)
     digest: str = ""
-    """Of the value last proven to be applied."""
+    """Of the value last proven to be applied; empty where what is there is `Observation.interim`."""
     state: EntryState = EntryState.PENDING
     intent: Intent | None = None
     attempts: int = 0

@@ -153,7 +153,7 @@ class Pipeline(Generic[World]):
         result = StepResult(step.name, StepState.RUNNING, seen=seen)
         match action:
             case Done():
-                entry.reached(seen, digest, now)
+                entry.reached(seen, "" if seen.interim else digest, now)
                 facts.put(step.name, entry.facts)
                 result.state, result.reason = StepState.SUCCEEDED, Reason.SUCCEEDED
             case Report(fields):

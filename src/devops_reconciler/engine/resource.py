@@ -49,6 +49,8 @@ class Observation:
     """What is there of ours beyond the one that counts, and must go: their ids at the service (a second build)."""
     ready: bool = True
     """For things that take time: whether it has come to its good end."""
+    interim: bool = False
+    """As it has to be for now, not yet as the value says: what is left to do is no drift, however late it is done."""
     proving: bool = False
     """Not `ready` yet, but at its good end, and watched for a bounded time whether it stays so."""
     deleting: bool = False

@@ -9,10 +9,11 @@ from devops_reconciler.api.errors import (
     ReconcilerError,
 )
 from devops_reconciler.api.policies import DriftPolicy, ManagementPolicy
+from devops_reconciler.engine.resource import Observation
 
 from .bench import ME, Bench, of, step
 from .line import Fault
-from .test_pipeline import FOLDER, JOB
+from .test_pipeline import FOLDER, JOB, showing
 from .things import Job, Secret, policy
 
 
@@ -44,6 +45,17 @@ def test_drift_that_is_only_reported_is_ready_and_told() -> None:
     assert outcome.ready
     assert (of(outcome, "job").reason, of(outcome, "job").drifted) == (Reason.DRIFTED, ("content",))
     assert bench.world.items.things["team/job"].fields == {"content": "by hand"}
+
+
+def test_what_was_only_for_the_time_being_is_brought_in_line_and_is_no_drift() -> None:
+    bench = Bench()
+    reporting = policy(drift=DriftPolicy.REPORT)
+    bench.world.items.place("x", ME)
+    for seen in (Observation(exists=True, owner=ME), Observation(exists=True, owner=ME, interim=True)):
+        assert bench.advance(step("x", showing(seen), policy=reporting)).ready
+    rest = Observation(exists=True, owner=ME, drift=("repositories",))
+    assert of(bench.advance(step("x", showing(rest), policy=reporting)), "x").drifted == ()
+    assert bench.writes() == ["items patch"]
 
 
 def test_a_blind_value_is_written_exactly_when_it_changes() -> None:
