@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field, SecretStr
@@ -9,9 +10,10 @@ from pydantic import Field, SecretStr
 from ..api.errors import ConflictError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.argocd import same_url, unreadable
+from ..services.argocd_view import ApplicationView
 from ..services.kubernetes import ARGO_SETTINGS
 from .believing import not_credible
-from .marks import mark_in
+from .marks import PROJECT_LABEL, mark_in, mark_of
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
 
@@ -72,8 +74,8 @@ class ArgoRepository(ExternalResource):
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.argocd.delete_repository(self.url)
 
-    async def others(self, world: World) -> bool:
-        """Whether another ArgoSettings still uses the repository.
+    async def wanted(self, world: World) -> bool:
+        """Whether an ArgoSettings still uses the repository: another one, or our own under another spelling of its URL.
 
         Raises ExternalServiceError where our own, which is held until this is done, does not show: a list that lacks
         it may lack others.
@@ -83,7 +85,7 @@ class ArgoRepository(ExternalResource):
             for item in await world.kubernetes.list(ARGO_SETTINGS, namespace):
                 metadata, spec = item["metadata"], item.get("spec", {})
                 own = own or f"{namespace}/{metadata['name']}" == self.user
-                if f"{namespace}/{metadata['name']}" == self.user or metadata.get("deletionTimestamp"):
+                if metadata.get("deletionTimestamp"):
                     continue
                 url = (spec.get("source") or {}).get("repoURL") or (spec.get("git") or {}).get("url")
                 if url and same_url(url, self.url):
@@ -94,9 +96,28 @@ class ArgoRepository(ExternalResource):
 
 
 class ArgoRepositoryRemoval(ArgoRepository):
-    """The same repository, looked at for its removal: what others still use counts as not ours."""
+    """The same repository, looked at for its removal: what is still wanted counts as not ours.
+
+    One that was wanted before stays while an application of its project uses it (a preview, until its next deployment).
+    """
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         seen = await super().observe(world, me, intent)
-        ours = seen.exists and seen.owner == me
-        return ABSENT if ours and await self.others(world) else seen
+        if not seen.exists or seen.owner != me:
+            return seen
+        if await self.wanted(world):
+            return ABSENT
+        user = await self._used_by(world, me)
+        if user is None:
+            return seen
+        text = f"application {user} still uses it; it goes when that has moved"
+        return replace(seen, deleting=True, message=text, after=world.settings.poll_interval)
+
+    async def _used_by(self, world: World, me: str) -> str | None:
+        namespace, _, name = self.user.partition("/")
+        settings = await world.kubernetes.get(ARGO_SETTINGS, namespace, name)
+        if settings is None or "deletionTimestamp" in settings["metadata"]:
+            return None
+        apps = [ApplicationView(app) for app in await world.argocd.applications(selector=f"{PROJECT_LABEL}={name}")]
+        ours = (app for app in apps if mark_of(app.annotations) == me)
+        return next((app.name for app in ours if same_url(app.repo_url, self.url)), None)

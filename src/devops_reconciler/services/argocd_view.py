@@ -38,6 +38,16 @@ class ApplicationView:
         return _str(self._spec.get("project")) or "default"
 
     @property
+    def repo_url(self) -> str:
+        return _str(_dict(self._spec.get("source")).get("repoURL"))
+
+    @property
+    def destination(self) -> tuple[str, str]:
+        """Server and namespace."""
+        found = _dict(self._spec.get("destination"))
+        return _str(found.get("server")), _str(found.get("namespace"))
+
+    @property
     def annotations(self) -> Mapping[str, str]:
         return {name: str(value) for name, value in _dict(self._metadata.get("annotations")).items()}
 

@@ -168,6 +168,7 @@ async def test_a_deployment_that_does_not_show_in_its_own_queue_waits() -> None:
 async def test_a_shared_repository_stays_when_the_list_of_its_users_is_not_to_be_believed() -> None:
     life = await deployed()
     found = ArgoRepositoryRemoval(url=GIT_URL, username="reader", password_version="1", user=f"{TEAM}/shop")
+    life.out.kubernetes.mark_deleted(ARGO_SETTINGS, TEAM, "shop")
     assert (await found.observe(life.out.world, ME, None)).exists
     life.out.kubernetes.remove(ARGO_SETTINGS, TEAM, "shop")
     with pytest.raises(ExternalServiceError, match=f"lacks {TEAM}/shop"):
