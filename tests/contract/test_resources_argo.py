@@ -23,6 +23,7 @@ from devops_reconciler.runtime.clock import SystemClock
 from devops_reconciler.services.argocd import same_url
 from standins.argocd_state import IN_CLUSTER
 from testbed.argocd import RealArgoCD
+from testbed.waiting import eventually
 from tests.unit.resources.hand import Hand, changed
 from tests.unit.world import ME, OTHER
 
@@ -126,6 +127,24 @@ async def test_an_application_moves_to_the_project_that_the_spec_names(argocd: T
     assert found["spec"]["project"] == "next"
     await reach.remove(hand)
     assert await argocd.client().application("shop", "next") is None
+
+
+async def test_a_project_allows_what_its_applications_use_until_they_have_moved(argocd: Target) -> None:
+    reach = Reach(argocd)
+    project, app = reach.hand(), reach.hand()
+    before = changed(reach.project, destinations=((IN_CLUSTER, "shop"),))
+    after = changed(reach.project, destinations=((IN_CLUSTER, "shop-next"),))
+    assert (await reach.bring(before, project)).ready
+    assert (await reach.bring(reach.app, app)).ready
+    assert (await reach.bring(after, project)).ready
+    assert (await reach.bring(changed(reach.app, namespace="shop-next"), app)).ready
+
+    async def narrow() -> bool:
+        await reach.bring(after, project)
+        found = await argocd.client().project("shop")
+        return found is not None and [each["namespace"] for each in found["spec"]["destinations"]] == ["shop-next"]
+
+    await eventually(narrow, "the project allows no more than the new destination", timedelta(seconds=DEADLINE))
 
 
 async def test_an_application_that_somebody_moved_is_removed_all_the_same(argocd: Target) -> None:

@@ -8,9 +8,11 @@ from pydantic import Field
 
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
-from ..api.errors import Waiting
+from ..api.errors import ValidationError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
+from ..services.argocd import outside_its_project
 from ..services.argocd_view import ApplicationView
+from .argo_project import Allowed
 from .marks import ANNOTATION, ENVIRONMENT_LABEL, PROJECT_LABEL, mark_of
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
@@ -103,7 +105,18 @@ class ArgoApplication(ExternalResource):
                 "destination": {"server": self.server, "namespace": self.namespace},
             },
         }
-        await world.argocd.patch_application(self.name, await self._project_of_now(world), patch)
+        try:
+            await world.argocd.patch_application(self.name, await self._project_of_now(world), patch)
+        except ValidationError as error:
+            if not outside_its_project(error) or not await self._is_allowed(world):
+                raise
+            # What it judges by is a moment older than what it answers: the project was changed just before.
+            raise Waiting(error.message, after=LOOK_AGAIN) from error
+
+    async def _is_allowed(self, world: World) -> bool:
+        found = await world.argocd.project(self.project)
+        allowed = Allowed.by(found or {})
+        return allowed.takes(self.repo_url) and allowed.goes(self.server, self.namespace)
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         project = await self._project_of_now(world)

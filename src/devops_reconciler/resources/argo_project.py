@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
-from ..api.errors import ConflictError
+from ..api.errors import ConflictError, ValidationError
 from ..engine.resource import ABSENT, Intent, Observation
+from ..services.argocd import same_url
+from ..services.argocd_view import ApplicationView
 from .marks import ANNOTATION, mark_of
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
@@ -14,8 +19,46 @@ NAMED = 5
 """How many of the applications in the way a message names."""
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """What an AppProject allows, as far as we would keep it: with refusals (`!…`) of somebody else's in it, nothing."""
+
+    repos: frozenset[str]
+    places: frozenset[tuple[str, str]]
+    """Pairs of server and namespace (patterns)."""
+
+    @classmethod
+    def by(cls, project: Mapping[str, Any]) -> Allowed:
+        spec = project.get("spec") or {}
+        places = ((str(d.get("server", "")), str(d.get("namespace", ""))) for d in spec.get("destinations") or ())
+        return cls(frozenset(spec.get("sourceRepos") or ()), frozenset(places))
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As Argo CD has it."""
+        places = [{"server": server, "namespace": namespace} for server, namespace in sorted(self.places)]
+        return {"sourceRepos": sorted(self.repos), "destinations": places}
+
+    def takes(self, url: str) -> bool:
+        """Whether an application may have this repository."""
+        return not self._refuses and any(each == "*" or same_url(each, url) for each in self.repos)
+
+    def goes(self, server: str, namespace: str) -> bool:
+        """Whether an application may go there."""
+        fits = any(fnmatchcase(server, where) and fnmatchcase(namespace, space) for where, space in self.places)
+        return not self._refuses and bool(server) and (fits or (server, namespace) in self.places)
+
+    @property
+    def _refuses(self) -> bool:
+        return any(each.startswith("!") for each in (*self.repos, *(part for place in self.places for part in place)))
+
+
 class ArgoProject(ExternalResource):
-    """AppProject `<name>`, restricted to its own repositories and destinations."""
+    """AppProject `<name>`, restricted to its own repositories and destinations.
+
+    After a change of the spec also to those where applications of ours in it still are: Argo CD refuses an update that
+    takes them away from under an application. They go when the application has moved, or gone.
+    """
 
     service: ClassVar[str] = "argocd"
 
@@ -29,32 +72,47 @@ class ArgoProject(ExternalResource):
         return self.name
 
     @property
-    def _owned(self) -> dict[str, Any]:
-        return {
-            "sourceRepos": list(self.source_repos),
-            "destinations": [{"server": server, "namespace": namespace} for server, namespace in self.destinations],
-        }
+    def _allowed(self) -> Allowed:
+        return Allowed(frozenset(self.source_repos), frozenset(self.destinations))
+
+    async def _allowed_now(self, world: World, me: str, there: Allowed) -> Allowed:
+        """What the spec wants, and what our applications in it use of what is `there`. Nothing is added for them: who
+        can edit an application cannot widen its project."""
+        wanted = self._allowed
+        if there.repos <= wanted.repos and there.places <= wanted.places:
+            return wanted
+        repos, places = set(wanted.repos), set(wanted.places)
+        for app in await world.argocd.applications(project=self.name):
+            view = ApplicationView(app)
+            if mark_of(view.annotations) != me:
+                continue
+            if there.takes(view.repo_url) and not wanted.takes(view.repo_url):
+                repos.add(view.repo_url)
+            if there.goes(*view.destination) and not wanted.goes(*view.destination):
+                places.add(view.destination)
+        return Allowed(frozenset(repos), frozenset(places))
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         found = await world.argocd.project(self.name)
         if found is None:
             return ABSENT
-        spec, metadata = found.get("spec") or {}, found.get("metadata") or {}
-        repos = sorted(spec.get("sourceRepos") or ())
-        places = sorted((d.get("server", ""), d.get("namespace", "")) for d in spec.get("destinations") or ())
-        drift = [] if repos == sorted(self.source_repos) else ["sourceRepos"]
-        drift += [] if places == sorted(self.destinations) else ["destinations"]
+        metadata, there = found.get("metadata") or {}, Allowed.by(found)
+        owner = mark_of(metadata.get("annotations"))
+        wanted = await self._allowed_now(world, me, there) if owner == me else self._allowed
+        drift = [] if there.repos == wanted.repos else ["sourceRepos"]
+        drift += [] if there.places == wanted.places else ["destinations"]
         return Observation(
             exists=True,
-            owner=mark_of(metadata.get("annotations")),
+            owner=owner,
             drift=tuple(drift),
+            interim=wanted != self._allowed,
             deleting=bool(metadata.get("deletionTimestamp")),
             after=LOOK_AGAIN,
             external_id=self.name,
         )
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
-        spec = {"description": "Made by devops-reconciler", **self._owned}
+        spec = {"description": "Made by devops-reconciler", **self._allowed.fields}
         await world.argocd.create_project(
             {"metadata": {"name": self.name, "annotations": {ANNOTATION: me}}, "spec": spec}
         )
@@ -65,8 +123,18 @@ class ArgoProject(ExternalResource):
             return
         metadata = found.setdefault("metadata", {})
         metadata["annotations"] = {**(metadata.get("annotations") or {}), ANNOTATION: me}
-        found["spec"] = {**(found.get("spec") or {}), **self._owned}
-        await world.argocd.update_project(found)
+        wanted = await self._allowed_now(world, me, Allowed.by(found))
+        found["spec"] = {**(found.get("spec") or {}), **wanted.fields}
+        try:
+            await world.argocd.update_project(found)
+        except ValidationError as error:
+            apps = await world.argocd.applications(project=self.name)
+            theirs = [str(app["metadata"]["name"]) for app in apps if mark_of(ApplicationView(app).annotations) != me]
+            if "as a result of project update" not in error.message or not theirs:
+                raise
+            raise ConflictError(
+                f"{error.message}. Not ours are in it: {_named(theirs)}. Move or delete them"
+            ) from error
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         """Raises ConflictError while applications are in it: Argo CD refuses then, without saying which."""
@@ -74,9 +142,13 @@ class ArgoProject(ExternalResource):
         if inside:
             raise ConflictError(
                 f"argocd: project {self.name} is not deleted, since applications are in it: "
-                f"{', '.join(sorted(inside)[:NAMED])}. Move or delete them; a preview moves with its next deployment"
+                f"{_named(inside)}. Move or delete them; a preview moves with its next deployment"
             )
         await world.argocd.delete_project(self.name)
+
+
+def _named(applications: list[str]) -> str:
+    return ", ".join(sorted(applications)[:NAMED])
 
 
 class ArgoProjectRemoval(ArgoProject):

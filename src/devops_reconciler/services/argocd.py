@@ -42,6 +42,12 @@ def unreadable(repository: Json) -> str | None:
     return " ".join(str(state.get("message") or "no cause is told").split())[:DETAIL_LIMIT]
 
 
+def outside_its_project(error: Refused) -> bool:
+    """Whether an application is refused because its AppProject does not allow its repository or its destination."""
+    words = ("is not permitted in project", "do not match any of the allowed destinations in project")
+    return any(each in error.message for each in words)
+
+
 class ArgoCD:
     """One Argo CD under one account. Objects go in and out as plain dicts (JSON)."""
 
