@@ -80,6 +80,8 @@ class Outcome:
     """An act has put something into the ledger that no later look can tell (the value of a blind update)."""
     replaced: list[StepResult] = field(default_factory=list)
     """Of what was wanted before and is not gone yet. It says nothing of what is wanted now, so it is no part of it."""
+    gone: bool = False
+    """The last of that has gone with this pass: what has stood by for it may go too."""
 
     @property
     def all_results(self) -> list[StepResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from ..api.base import EffectivePolicy
@@ -19,8 +20,10 @@ def claim_of(wanted: Route, ledger: Ledger, dns: EffectivePolicy) -> HostClaim:
     return HostClaim(record_of(wanted, ledger), entry.intent if entry is not None else None, dns.adoption)
 
 
-def ingress_of(wanted: Route, namespace: str, project: str, name: str, claim: HostClaim) -> IngressRoute:
-    """The Ingress of a route."""
+def ingress_of(
+    wanted: Route, namespace: str, project: str, name: str, claim: HostClaim, former: Mapping[str, str] | None = None
+) -> IngressRoute:
+    """The Ingress of a route; `former` hosts are served besides, with the TLS Secret of each."""
     return IngressRoute(
         claim=claim,
         namespace=namespace,
@@ -31,6 +34,7 @@ def ingress_of(wanted: Route, namespace: str, project: str, name: str, claim: Ho
         backend=wanted.service,
         port=wanted.port,
         tls_secret=wanted.tls_secret,
+        former=dict(former) if former else None,
     )
 
 

@@ -24,6 +24,7 @@ from ..resources.address import PublishedName, address_of
 from ..resources.host_claim import HostTakenError
 from ..resources.namespace import DestinationNamespace
 from ..resources.world import World
+from .former_hosts import former_hosts
 from .step_conditions import step_condition
 
 
@@ -37,13 +38,14 @@ async def plan(world: World, subject: Subject[IngressResourceSpec, IngressResour
     ledger = Ledger.load(subject.status.applied)
     claim = claim_of(wanted, ledger, dns_policy)
     namespace = DestinationNamespace(name=place.namespace, project=name, environment=PRODUCTION)
+    former = await former_hosts(world, subject, ledger, wanted.host)
     steps: list[Step[World]] = []
     if place.local:
         steps = [
             Step("namespace", lambda facts: namespace, ingress_policy),
             Step(
                 "ingress",
-                lambda facts: ingress_of(wanted, place.namespace, name, ingress_name(name), claim),
+                lambda facts: ingress_of(wanted, place.namespace, name, ingress_name(name), claim, former),
                 ingress_policy,
             ),
         ]

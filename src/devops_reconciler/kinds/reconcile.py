@@ -185,6 +185,7 @@ class Reconciliation(Generic[S, T]):
         if any(is_retired(entry) for entry in self.ledger.remaining):
             cleaned = await self.lifecycle().clean(self.ledger, self.save_intents, policies, only=is_retired)
             outcome.replaced = [r for r in cleaned.results if not r.done]
+            outcome.gone = not outcome.replaced
             self.ledger.entries = [e for e in self.ledger.entries if e.state is not EntryState.CLEANED]
         say_replaced(self.conditions, outcome)
 
@@ -224,9 +225,10 @@ class Reconciliation(Generic[S, T]):
         return TOO_SHORT_TO_TELL - self.age
 
     def next_look(self, outcome: Outcome) -> timedelta:
-        """At once after a write; else when the resource or the service says; else by the kind of trouble."""
+        """At once after a write, and when what was replaced has gone; else when the resource or the service says; else
+        by the kind of trouble."""
         settings = self.world.settings
-        if outcome.acted and outcome.failure is None and not any(r.error for r in outcome.results):
+        if (outcome.acted or outcome.gone) and outcome.failure is None and not any(r.error for r in outcome.results):
             return SOON
         if outcome.failure is not None:
             return settings.poll_interval

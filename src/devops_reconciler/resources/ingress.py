@@ -29,6 +29,8 @@ class IngressRoute(ExternalResource):
     backend: str
     port: int
     tls_secret: str | None = None
+    former: dict[str, str] | None = None
+    """Hosts of before that are served besides, with the TLS Secret of each, "" for none."""
     claim: HostClaim | None = Field(default=None, exclude=True)
     """Asked before the host is served for the first time."""
 
@@ -40,11 +42,14 @@ class IngressRoute(ExternalResource):
     def _spec(self) -> dict[str, Any]:
         backend = {"service": {"name": self.backend, "port": {"number": self.port}}}
         paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
-        spec: dict[str, Any] = {"rules": [{"host": self.host, "http": {"paths": paths}}]}
+        secrets = {self.host: self.tls_secret or "", **dict(sorted((self.former or {}).items()))}
+        spec: dict[str, Any] = {"rules": [{"host": host, "http": {"paths": paths}} for host in secrets]}
         if self.class_name is not None:
             spec["ingressClassName"] = self.class_name
-        if self.tls_secret is not None:
-            spec["tls"] = [{"hosts": [self.host], "secretName": self.tls_secret}]
+        # One entry for each Secret: cert-manager refuses two of one name.
+        hosts = {secret: [host for host, its in secrets.items() if its == secret] for secret in secrets.values()}
+        if tls := [{"hosts": hosts[secret], "secretName": secret} for secret in hosts if secret]:
+            spec["tls"] = tls
         return spec
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:

@@ -18,6 +18,7 @@ SILENT_ON_PURPOSE: dict[tuple[str, str], str] = {
     ("cli/watch.py", "watch_deployments"): "Ctrl-C is how a user ends it; the exit code says so",
     ("engine/pipeline.py", "Pipeline._announce"): "the step says it itself when its turn comes",
     ("host/errors.py", "ReconcilerErrorHandler.handle_operation"): "a lost save is counted and tried again at once",
+    ("kinds/former_hosts.py", "_is_anothers"): "the removal of the record tells it",
     ("kinds/reconcile.py", "Reconciliation.removal_policies"): "each entry of the ledger has its own policies then",
     ("messages/cluster.py", "time_of"): "a text that is no time is no time",
     ("messages/decoding.py", "_table"): "what others have put there and nobody can read is left out, as documented",
