@@ -127,7 +127,7 @@ class Destination(Model):
     server: ServerUrl = IN_CLUSTER
     """API server of the cluster, as Argo CD knows it."""
     namespace: NamespaceName | None = None
-    """Namespace; default: the project's name."""
+    """Namespace; default: the project's name. A change moves the Ingress at once, the rest when next deployed."""
 
 
 class ArgoBlock(Model):
