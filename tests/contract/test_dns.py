@@ -152,11 +152,34 @@ async def test_a_zone_that_the_nameserver_does_not_have_is_an_error(target: Targ
     assert {each.error for each in answers} == {"answers REFUSED"}
 
 
-async def test_a_referral_is_no_absence(target: Target) -> None:
+async def test_a_referral_is_no_absence_and_what_it_hides_of_the_zone_shows_to_nobody(target: Target) -> None:
     target.zone.add("NS", "sub", "ns.elsewhere.test")
     answers = await target.nameservers.answers(ZONE, "shop.sub.example.com", "A")
     assert all(each.error is not None and "refers" in each.error for each in answers)
-    assert not (await target.nameservers.gone(ZONE, "shop.sub.example.com", "A")).ok
+    assert not (await target.nameservers.shows(ZONE, "shop.sub.example.com", "A", [])).ok
+    assert (await target.nameservers.gone(ZONE, "shop.sub.example.com", "A")).ok
+    target.first.rcode = "SERVFAIL"
+    assert (await target.nameservers.gone(ZONE, "shop.sub.example.com", "A")).missing == (target.first.address,)
+
+
+@pytest.mark.parametrize("rtype", ["A", "CNAME"])
+async def test_what_a_nameserver_gives_of_a_zone_inside_the_zone_is_not_of_this_one(rtype: str) -> None:
+    clock, data = FakeClock(), "203.0.113.7" if rtype == "A" else "lb.example.com"
+    async with GoDaddyStandin([ZONE, "sub.example.com"], 2, clock=clock) as standin:
+        asker = Nameservers(tuple(standin.resolvers), clock, TIMEOUT)
+        standin.zone("sub.example.com").add(rtype, "shop", data, 600)
+        assert (await asker.gone(ZONE, "shop.sub.example.com", rtype, [data])).ok
+        assert not (await asker.gone("sub.example.com", "shop.sub.example.com", rtype, [data])).ok
+        standin.nameservers[1].down = True
+        gone = await asker.gone(ZONE, "shop.sub.example.com", rtype, [data])
+        assert gone.missing == (standin.nameservers[1].address,)
+
+
+async def test_a_delegated_zone_is_another_one_as_its_nameservers_are_found_in_the_world(world: Target) -> None:
+    world.zone.add("NS", "sub", "ns.elsewhere.test")
+    assert (await world.nameservers.gone(ZONE, "shop.sub.example.com", "A")).ok
+    world.first.authoritative = False
+    assert not (await world.nameservers.gone(ZONE, SHOP, "A")).ok
 
 
 async def test_each_question_is_put_without_recursion_and_answers_are_not_kept(target: Target) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -115,7 +115,11 @@ class Nameservers:
         return _verdict(f"{rtype} {host}", "given by every nameserver", troubles)
 
     async def gone(self, zone: str, host: str, rtype: str, values: Iterable[str] | None = None) -> Visibility:
-        """Whether no nameserver gives a record of `rtype` at `host` any more; with `values`, none of these."""
+        """Whether no nameserver gives a record of `rtype` at `host` any more; with `values`, none of these.
+
+        What a nameserver says of a host that lies in a zone inside this one tells nothing of this one, which shows to
+        nobody there.
+        """
         unwanted = None if values is None else {normal(rtype, each) for each in values}
         troubles: dict[str, str] = {}
         for answer in await self.answers(zone, host, rtype):
@@ -124,7 +128,31 @@ class Nameservers:
                 troubles[answer.server] = answer.error
             elif left:
                 troubles[answer.server] = f"still gives {', '.join(left)}"
+        if troubles:
+            for name in await self._of_an_inner_zone(zone, host, troubles):
+                del troubles[name]
         return _verdict(f"{rtype} {host}", "gone from every nameserver", troubles)
+
+    async def _of_an_inner_zone(self, zone: str, host: str, names: Container[str]) -> set[str]:
+        """Those of these nameservers for which `host` lies in a zone inside of `zone`: their own, or one they refer to.
+
+        The SOA is asked for at each name between the two, since a CNAME at the host would answer for it.
+        """
+        apex, name = dns.name.from_text(zone), dns.name.from_text(host)
+        between = []
+        while name != apex and name.is_subdomain(apex):
+            between.append(name)
+            name = name.parent()
+        servers = [server for server in await self._servers(zone) if server.name in names]
+        asked = [(server, each) for server in servers for each in between]
+        replies = await asyncio.gather(
+            *(self._reply(server, _question(each.to_text(), "SOA")) for server, each in asked)
+        )
+        return {
+            server.name
+            for (server, _), reply in zip(asked, replies, strict=True)
+            if not isinstance(reply, str) and _begins_a_zone(reply)
+        }
 
     async def _servers(self, zone: str) -> list[_Server]:
         if not self._resolvers:
@@ -163,6 +191,15 @@ class Nameservers:
 
     async def _ask(self, server: _Server, question: dns.message.QueryMessage) -> Answer:
         started = self._clock.monotonic()
+        reply = await self._reply(server, question)
+        seconds = self._clock.monotonic() - started
+        if isinstance(reply, str):
+            return Answer(server.name, (), reply, seconds)
+        values, wrong = _values(reply, server.authoritative)
+        return Answer(server.name, values, wrong, seconds)
+
+    async def _reply(self, server: _Server, question: dns.message.QueryMessage) -> dns.message.Message | str:
+        """What it replies, or why nothing is known."""
         error = "its address cannot be found"
         for address in server.addresses:
             # Each try gets a number of its own, so that a late answer to the last one cannot be taken for this one's.
@@ -178,10 +215,8 @@ class Nameservers:
             except (OSError, EOFError, dns.exception.DNSException) as problem:
                 error = _text(problem)
                 continue
-            seconds = self._clock.monotonic() - started
-            values, wrong = _values(reply, server.authoritative)
-            return Answer(server.name, values, wrong, seconds)
-        return Answer(server.name, (), error, self._clock.monotonic() - started)
+            return reply
+        return error
 
 
 async def _addresses(system: dns.asyncresolver.Resolver, name: str) -> tuple[str, ...]:
@@ -217,6 +252,14 @@ def _values(reply: dns.message.Message, authoritative: bool) -> tuple[tuple[str,
     if not reply.answer and not reply.flags & dns.flags.AA and _refers(reply):
         return (), "refers to other nameservers: it is not one of the zone's"
     return (), None
+
+
+def _begins_a_zone(reply: dns.message.Message) -> bool:
+    """Whether a reply about the SOA of a name shows that a zone begins at it, here or where it refers to."""
+    name = reply.question[0].name
+    if any((each.name, each.rdtype) == (name, dns.rdatatype.SOA) for each in reply.answer):
+        return True
+    return not reply.answer and _refers(reply) and any(each.name == name for each in reply.authority)
 
 
 def _refers(reply: dns.message.Message) -> bool:
