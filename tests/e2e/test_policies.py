@@ -12,6 +12,7 @@ import pytest
 
 from standins.registry_store import RepositoryRecord
 from testbed.kube_api import Object
+from testbed.stage import ZONE
 from testbed.stage_cluster import condition, path
 from testbed.waiting import eventually
 
@@ -213,7 +214,7 @@ async def test_orphans_finds_nothing_after_a_normal_story_and_all_that_a_lost_pr
     found = await mine(play)
 
     assert f"argocd ArgoApplication {play.project}-pr-1" in found
-    assert f"godaddy DnsRecord A {play.preview_host('pr-1')}" in found
+    assert f"godaddy DnsRecord A {play.preview_host('pr-1')} in zone {ZONE}" in found
     assert f"jenkins JenkinsJob {play.project}/{play.project}" in found
     assert f"kubernetes IngressRoute {play.project}/{play.project}" in found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -31,6 +31,17 @@ class EntryState(StrEnum):
 
 CLOSED = (EntryState.CLEANED, EntryState.LEFT)
 """States in which nothing more is done about a thing."""
+
+Identity = tuple[str, ...]
+"""Tells one thing from all others: kind, key, and where it is."""
+
+
+def identity(kind: str, key: str, value: Mapping[str, Any], place: Sequence[str]) -> Identity:
+    """Of a thing with this value. `place` is that of its resource.
+
+    The place is taken from the value, which every entry has, and not kept beside it: so ledgers of before tell it too.
+    """
+    return (kind, key, *(str(value.get(name)) for name in place))
 
 
 class Entry(BaseModel):
@@ -72,6 +83,12 @@ class Entry(BaseModel):
     def remember(self, resource: Resource[Any]) -> None:
         """Keep what is needed to find the thing again without the spec."""
         self.value = resource.value()
+
+    def is_of(self, resource: Resource[Any]) -> bool:
+        """Whether it is the entry of this very thing, however its value may have changed."""
+        name, place = type(resource).__name__, type(resource).place
+        wanted = {field: getattr(resource, field) for field in place}
+        return identity(self.kind, self.key, self.value, place) == identity(name, resource.key, wanted, place)
 
     def doubt(self, before: Intent | None, *, again: bool) -> None:
         """Another attempt takes the place of this one, or its result does.
@@ -120,7 +137,7 @@ class Ledger:
     def want(self, step: str, resource: Resource[Any]) -> Entry:
         """The entry for this value. An entry of the same step under another identity is retired."""
         entry = self.current(step)
-        if entry is not None and (entry.key != resource.key or entry.kind != type(resource).__name__):
+        if entry is not None and not entry.is_of(resource):
             self.retire(entry)
             entry = None
         if entry is None:
@@ -132,7 +149,7 @@ class Ledger:
 
     def _take_back(self, step: str, resource: Resource[Any]) -> Entry | None:
         """What is wanted again under the same identity is no thing of the past: what is known of it still counts."""
-        same = [e for e in self.entries if e.key == resource.key and e.kind == type(resource).__name__]
+        same = [e for e in self.entries if e.is_of(resource)]
         self.entries = [e for e in self.entries if not any(e is other for other in same)]
         known = [e for e in same if e.state is not EntryState.CLEANED]
         if not known:
@@ -143,15 +160,19 @@ class Ledger:
             entry.state, entry.started_at, entry.finished_at = EntryState.PENDING, None, None
         return entry
 
-    def inherit(self, entries: Sequence[Entry]) -> None:
-        """Take over what another object's ledger has of things that are ours from now on.
+    def inherit(self, entries: Sequence[Entry], places: Mapping[str, Sequence[str]]) -> None:
+        """Take over what another object's ledger has of things that are ours from now on. `places` are by kind.
 
         All that tells what is there is kept: facts, intents, values. It is not yet as we want it, so its digest is not,
         and its time begins anew. What this ledger has already stays as it is.
         """
-        known = {(entry.kind, entry.key) for entry in self.entries if entry.state not in CLOSED}
+
+        def which(entry: Entry) -> Identity:
+            return identity(entry.kind, entry.key, entry.value, places.get(entry.kind, ()))
+
+        known = {which(entry) for entry in self.entries if entry.state not in CLOSED}
         for entry in entries:
-            if entry.state in CLOSED or (entry.kind, entry.key) in known:
+            if entry.state in CLOSED or which(entry) in known:
                 continue
             fresh = {"digest": "", "attempts": 0, "started_at": None, "finished_at": None, "note": ""}
             taken, other = entry.model_copy(update=fresh), self.current(entry.step)

@@ -99,6 +99,8 @@ class Resource(BaseModel, ABC, Generic[World]):
     """Somebody else makes it (the build pushes the image): its absence means wait, never create."""
     repeatable: ClassVar[bool] = False
     """A `once` thing that may be made again when it has vanished before its good end (a sync)."""
+    place: ClassVar[tuple[str, ...]] = ()
+    """Fields that say where it is, where the key does not: the same key at another place is another thing."""
     owned_by_mark: ClassVar[bool] = True
     """False where existence itself proves ownership (a tag or a build with our unique name)."""
 

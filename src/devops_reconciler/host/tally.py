@@ -6,14 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..api.deployment_record import StepState
-from ..engine.ledger import Entry, EntryState
+from ..engine.ledger import Entry, EntryState, Identity, identity
 from ..engine.outcome import StepResult
-from ..resources.catalog import REMOVALS
+from ..resources.catalog import PLACES, REMOVALS
 from ..runtime.metrics import Metrics
 from .queue import Key
-
-Thing = tuple[str, str]
-"""Kind and key of an external thing."""
 
 GONE = ("it is gone",)
 """Stands for the fields that differ where a thing of ours is not there any more."""
@@ -26,7 +23,7 @@ class Tally:
         self._metrics = metrics
         self._drift: dict[Key, dict[str, tuple[tuple[str, ...], bool]]] = {}
         """What differs by step, and whether we have begun to set it right."""
-        self._ends: dict[Key, dict[Thing, str]] = {}
+        self._ends: dict[Key, dict[Identity, str]] = {}
 
     def note(
         self, key: Key, before: Sequence[Mapping[str, Any]], after: Sequence[Entry], results: Sequence[StepResult]
@@ -56,12 +53,12 @@ class Tally:
         if not known:
             del self._drift[key]
 
-    def _note_ends(self, key: Key, ends: Mapping[Thing, str], after: Sequence[Entry]) -> None:
+    def _note_ends(self, key: Key, ends: Mapping[Identity, str], after: Sequence[Entry]) -> None:
         """The last pass over an object is not saved, so it may come twice."""
         told = self._ends.setdefault(key, {})
         for entry in after:
             if entry.state in (EntryState.PENDING, EntryState.ACTIVE):
-                told.pop((entry.kind, entry.key), None)
+                told.pop(_of_entry(entry), None)
         for thing, result in ends.items():
             if told.get(thing) != result:
                 told[thing] = result
@@ -74,15 +71,15 @@ def _made_again(before: Sequence[Mapping[str, Any]], after: Sequence[Entry]) -> 
     """Steps whose thing had been there as wanted, and that this pass has begun to create."""
     active = {_thing(entry): entry for entry in before if entry.get("state") == EntryState.ACTIVE}
     for entry in after:
-        was = active.get((entry.kind, entry.key))
+        was = active.get(_of_entry(entry))
         created = entry.intent is not None and entry.intent.op == "create"
         if was is not None and created and (was.get("intent") or {}).get("op") != "create":
             yield entry.step
 
 
-def _ends(before: Sequence[Mapping[str, Any]], after: Sequence[Entry]) -> Iterator[tuple[Thing, str]]:
+def _ends(before: Sequence[Mapping[str, Any]], after: Sequence[Entry]) -> Iterator[tuple[Identity, str]]:
     """What each thing's clean-up came to in this pass."""
-    there = {(entry.kind, entry.key): entry for entry in after}
+    there = {_of_entry(entry): entry for entry in after}
     for was in before:
         thing = _thing(was)
         entry, state = there.get(thing), was.get("state", EntryState.PENDING)
@@ -98,5 +95,10 @@ def _ends(before: Sequence[Mapping[str, Any]], after: Sequence[Entry]) -> Iterat
             yield thing, "cleanup_failed"
 
 
-def _thing(entry: Mapping[str, Any]) -> Thing:
-    return str(entry.get("kind")), str(entry.get("key"))
+def _thing(entry: Mapping[str, Any]) -> Identity:
+    kind = str(entry.get("kind"))
+    return identity(kind, str(entry.get("key")), entry.get("value") or {}, PLACES.get(kind, ()))
+
+
+def _of_entry(entry: Entry) -> Identity:
+    return identity(entry.kind, entry.key, entry.value, PLACES.get(entry.kind, ()))

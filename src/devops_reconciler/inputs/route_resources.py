@@ -16,8 +16,10 @@ from .blocks import Route
 
 def claim_of(wanted: Route, ledger: Ledger, dns: EffectivePolicy) -> HostClaim:
     """What is asked before the host of a route is served."""
-    entry = ledger.current("dns")
-    return HostClaim(record_of(wanted, ledger), entry.intent if entry is not None else None, dns.adoption)
+    record, entry = record_of(wanted, ledger), ledger.current("dns")
+    # What was there before an attempt at another host, or in another zone, tells nothing of this one.
+    intent = entry.intent if entry is not None and entry.is_of(record) else None
+    return HostClaim(record, intent, dns.adoption)
 
 
 def ingress_of(
@@ -46,7 +48,7 @@ def record_of(wanted: Route, ledger: Ledger) -> DnsRecord:
         type=wanted.type,
         data=wanted.target,
         ttl=wanted.ttl,
-        previous=applied_before(ledger, "dns", wanted.host, wanted.target),
+        previous=applied_before(ledger, "dns", wanted.zone, wanted.host, wanted.target),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine.ledger import Entry, Ledger
+from ..resources.catalog import PLACES
 from ..resources.environment import EnvironmentClaim, find
 from ..resources.world import World
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
@@ -23,7 +24,7 @@ async def inherit(world: World, record: dict[str, Any], project: str, environmen
         return
     holder = await world.kubernetes.get(DEPLOYMENT_RECORD, namespace, str(name))
     known = Ledger.load(((holder or {}).get("status") or {}).get("applied") or [])
-    ledger.inherit([entry for entry in known.entries if passes_on(entry)])
+    ledger.inherit([entry for entry in known.entries if passes_on(entry)], PLACES)
 
 
 def passes_on(entry: Entry) -> bool:

@@ -12,7 +12,7 @@ from ..inputs.subject import mark_for
 from ..resources.argo_repository import ArgoRepository
 from ..resources.dns_record import DnsRecord
 from ..resources.image import Image
-from ..resources.marked import NAMESPACES, Marked, naming
+from ..resources.marked import NAMESPACES, Marked, dns_mark, naming
 from ..resources.namespace import DestinationNamespace, PreviewNamespace
 from ..resources.world import World
 from ..services.argocd import same_url
@@ -26,7 +26,8 @@ def identity(kind: str, key: str, value: Mapping[str, Any], world: World) -> tup
     if kind in (DestinationNamespace.__name__, PreviewNamespace.__name__):
         return NAMESPACES, key
     if kind == DnsRecord.__name__:
-        return kind, f"TXT {naming(world).name(str(value.get('host')), str(value.get('type')))}"
+        name = naming(world).name(str(value.get("host")), str(value.get("type")))
+        return kind, dns_mark(name, str(value.get("zone")))
     return kind, key
 
 

@@ -49,6 +49,9 @@ RESOURCES: tuple[type[ExternalResource], ...] = (
     SecretCopy,
 )
 
+PLACES: dict[str, tuple[str, ...]] = {resource.__name__: resource.place for resource in RESOURCES if resource.place}
+"""By kind: the fields that say where a thing is, where its key does not."""
+
 ANSWERS_ITSELF = (ProjectChild.__name__, EnvironmentClaim.__name__)
 """Parts of our own resources: no forced deletion lets go of them, each child is asked itself."""
 

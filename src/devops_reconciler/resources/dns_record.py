@@ -27,6 +27,7 @@ class DnsRecord(ExternalResource):
     """`<type> <host>` with `<data>`."""
 
     service: ClassVar[str] = "godaddy"
+    place: ClassVar[tuple[str, ...]] = ("zone",)
 
     zone: str
     host: str
@@ -34,7 +35,7 @@ class DnsRecord(ExternalResource):
     data: str
     ttl: int
     previous: tuple[str, ...] = ()
-    """Values that we may have applied before, perhaps of another type, to be taken out when ours comes in."""
+    """Values that we may have applied before in this zone, perhaps of another type: taken out when ours comes in."""
 
     @property
     def key(self) -> str:
@@ -204,11 +205,15 @@ class DnsRecordRemoval(DnsRecord):
         return Observation(exists=True, owner=me, deleting=True, message=shown.detail, after=after)
 
 
-def applied_before(ledger: Ledger, step: str, host: str, data: str) -> tuple[str, ...]:
-    """The values that this step may have written at the host before: the last proven one, and those tried since."""
+def applied_before(ledger: Ledger, step: str, zone: str, host: str, data: str) -> tuple[str, ...]:
+    """The values that this step may have written at the host before: the last proven one, and those tried since.
+
+    In this zone: in another one they are another record, and of the same values here we know nothing.
+    """
     found: list[str | None] = []
     for entry in ledger.entries:
-        if entry.step == step and entry.kind == DnsRecord.__name__ and entry.value.get("host") == host:
+        here = (entry.value.get("zone"), entry.value.get("host")) == (zone, host)
+        if entry.step == step and entry.kind == DnsRecord.__name__ and here:
             found.append(entry.facts.get("data"))
             if entry.intent is not None or entry.state is not EntryState.ACTIVE:
                 found += [entry.value.get("data"), *entry.value.get("previous", ())]

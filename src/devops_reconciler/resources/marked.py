@@ -145,8 +145,14 @@ async def in_zone(world: World, zone: str) -> list[Marked]:
             name = full_name(record.name, zone)
             about = _about(records, zone, name, naming(world)) or f"TXT {name}"
             kind = DnsRecord.__name__
-            found.append(Marked("godaddy", kind, f"TXT {name}", mark, owner_id=ownership.owner, name=about))
+            id = dns_mark(name, zone)
+            found.append(Marked("godaddy", kind, id, mark, owner_id=ownership.owner, name=f"{about} in zone {zone}"))
     return found
+
+
+def dns_mark(name: str, zone: str) -> str:
+    """Id of a DNS record: a host may have one in each of two zones, one of which lies in the other."""
+    return f"TXT {name} in zone {zone.lower()}"
 
 
 def _about(records: Iterable[Record], zone: str, mark_name: str, named: TxtNaming) -> str | None:

@@ -341,13 +341,18 @@ LIFECYCLE = _in(
 LEDGER = _in(
     "ledger",
     (
+        "the same key at another place is the same thing",
+        "return (kind, key, *(str(value.get(name)) for name in place))",
+        "return (kind, key)",
+    ),
+    (
         "what was another's counts as applied by us",
         'fresh = {"digest": "", ',
         "fresh = {",
     ),
     (
         "what two have is inherited twice",
-        "if entry.state in CLOSED or (entry.kind, entry.key) in known:",
+        "if entry.state in CLOSED or which(entry) in known:",
         "if entry.state in CLOSED:",
     ),
     (

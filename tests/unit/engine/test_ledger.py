@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +77,41 @@ def test_another_kind_is_another_identity() -> None:
     assert [(e.kind, e.state) for e in ledger.entries] == [("Job", EntryState.RETIRED), ("Folder", EntryState.PENDING)]
 
 
+class Placed(Job):
+    """A job that may be at each of several places, under the same name."""
+
+    place: ClassVar[tuple[str, ...]] = ("at",)
+    at: str
+
+
+def test_the_same_key_at_another_place_is_another_thing() -> None:
+    ledger = Ledger([])
+    here = active(ledger, "job", Placed(path="a", at="here"))
+    assert ledger.want("job", Placed(path="a", at="here", content="2")) is here
+    ledger.want("job", Placed(path="a", at="there")).intent = INTENT
+    assert [(e.value["at"], e.state) for e in ledger.entries] == [
+        ("here", EntryState.RETIRED),
+        ("there", EntryState.PENDING),
+    ]
+    assert ledger.want("job", Placed(path="a", at="here")) is here
+    assert [(e.value["at"], e.state) for e in ledger.entries] == [
+        ("there", EntryState.RETIRED),
+        ("here", EntryState.PENDING),
+    ]
+
+
+def test_what_is_inherited_of_another_place_is_another_thing() -> None:
+    theirs, ledger = Ledger([]), Ledger([])
+    active(theirs, "job", Placed(path="a", at="here"))
+    active(theirs, "job", Placed(path="a", at="there"))
+    active(ledger, "job", Placed(path="a", at="there"))
+    ledger.inherit(theirs.entries, {"Placed": ("at",)})
+    assert [(e.value["at"], e.state) for e in ledger.entries] == [
+        ("there", EntryState.ACTIVE),
+        ("here", EntryState.RETIRED),
+    ]
+
+
 def test_what_was_never_tried_is_forgotten_when_it_is_not_wanted_any_more() -> None:
     ledger = Ledger([])
     ledger.want("job", Job(path="a"))
@@ -142,7 +177,7 @@ def test_what_is_inherited_keeps_what_tells_what_is_there_and_begins_anew() -> N
     entry = active(theirs, "job", Job(path="a"))
     entry.intent, entry.attempts, entry.started_at = INTENT, 3, NOW
     ledger = Ledger([])
-    ledger.inherit(theirs.entries)
+    ledger.inherit(theirs.entries, {})
     (taken,) = ledger.entries
     assert (taken.key, taken.facts, taken.intent, taken.seen) == ("a", {"n": 1}, INTENT, True)
     assert (taken.digest, taken.attempts, taken.started_at, taken.finished_at) == ("", 0, None, None)
@@ -156,7 +191,7 @@ def test_what_is_inherited_and_not_wanted_is_retired_and_what_is_wanted_is_taken
     active(theirs, "job", Job(path="b"))
     assert states(theirs) == [("job", "a", EntryState.RETIRED), ("job", "b", EntryState.ACTIVE)]
     ledger = Ledger([])
-    ledger.inherit(theirs.entries)
+    ledger.inherit(theirs.entries, {})
     ledger.want("job", Job(path="a"))
     assert states(ledger) == [("job", "b", EntryState.RETIRED), ("job", "a", EntryState.PENDING)]
 
@@ -169,7 +204,7 @@ def test_what_is_inherited_twice_or_known_already_is_one_thing_and_what_is_over_
     ledger = Ledger([])
     active(ledger, "job", Job(path="b"))
     for _ in range(2):
-        ledger.inherit(theirs.entries)
+        ledger.inherit(theirs.entries, {})
     assert states(ledger) == [("job", "b", EntryState.ACTIVE), ("job", "a", EntryState.RETIRED)]
 
 

@@ -102,7 +102,7 @@ def test_what_is_learned_before_a_thing_is_made_is_saved_with_its_intent_and_onl
         asked.append(1)
         theirs = Ledger([])
         theirs.want("job", JOB).reached(Observation(exists=True), "", bench.world.clock.now())
-        bench.ledger.inherit(theirs.entries)
+        bench.ledger.inherit(theirs.entries, {})
 
     bench.world.line.hooks[3] = lambda: saved.append([e["key"] for e in bench.applied])
     steps = (step("folder", FOLDER, before=learn), step("job", JOB))

@@ -65,7 +65,10 @@ class FakeGoDaddy(Service):
 
 
 class FakeNameservers(Service):
-    """One nameserver that gives what GoDaddy has, unless it is `frozen`: then it gives what it gave before."""
+    """One nameserver that gives what GoDaddy has, unless it is `frozen`: then it gives what it gave before.
+
+    It has all zones, and answers from the one that is the nearest to a name, whichever is asked about.
+    """
 
     name = "dns"
 
@@ -77,20 +80,24 @@ class FakeNameservers(Service):
     def freeze(self) -> None:
         self.frozen = {zone: list(records) for zone, records in self._godaddy.zones.items()}
 
-    def _values(self, zone: str, host: str, rtype: str) -> list[str]:
+    def _values(self, host: str, rtype: str) -> list[str]:
+        zone = self._nearest(host)
         relative = "@" if host == zone else host.removesuffix(f".{zone}")
         zones = self._godaddy.zones if self.frozen is None else self.frozen
         return [normal(rtype, r.data) for r in zones[zone] if r.type == rtype and r.name.lower() == relative]
 
+    def _nearest(self, host: str) -> str:
+        return max((zone for zone in self._godaddy.zones if f".{host}".endswith(f".{zone}")), key=len)
+
     @call
     async def shows(self, zone: str, host: str, rtype: str, values: Iterable[str]) -> Visibility:
-        there = self._values(zone, host, rtype)
+        there = self._values(host, rtype)
         ok = all(normal(rtype, value) in there for value in values)
         return Visibility(ok, () if ok else ("ns1",), f"{rtype} {host} at ns1: gives {', '.join(there) or 'nothing'}")
 
     @call
     async def gone(self, zone: str, host: str, rtype: str, values: Iterable[str] | None = None) -> Visibility:
-        there = self._values(zone, host, rtype)
+        there = self._values(host, rtype) if self._nearest(host) == zone else []
         left = [v for v in there if values is None or v in {normal(rtype, each) for each in values}]
         return Visibility(not left, ("ns1",) if left else (), f"{rtype} {host} at ns1: still gives {', '.join(left)}")
 

@@ -158,6 +158,29 @@ def test_what_was_replaced_and_is_gone_from_the_ledger_was_cleaned() -> None:
     assert value(metrics, "cleanup_results_total", kind="GitRevision", result="cleaned") == 0
 
 
+def test_what_moves_to_another_place_is_no_drift_and_its_old_one_is_cleaned() -> None:
+    def entry(zone: str, state: str, **more: object) -> dict[str, Any]:
+        value = {"zone": zone, "host": "shop.dev.example.com"}
+        return {
+            "step": "dns",
+            "kind": "DnsRecord",
+            "key": "A shop.dev.example.com",
+            "value": value,
+            "state": state,
+            **more,
+        }
+
+    metrics = Metrics()
+    tally = Tally(metrics)
+    intent = {"op": "create", "at": "2026-01-01T00:00:00Z"}
+    was, retired = entry("example.com", "active", seen=True), entry("example.com", "retired", seen=True)
+    made, there = entry("dev.example.com", "pending", intent=intent), entry("dev.example.com", "active", seen=True)
+    tally.note(KEY, [was], Ledger.load([retired, made]).entries, [StepResult("dns", StepState.RUNNING)])
+    tally.note(KEY, [retired, there], Ledger.load([there]).entries, [StepResult("dns", StepState.SUCCEEDED)])
+    assert value(metrics, "drift_found_total", kind=KEY.kind) == 0
+    assert value(metrics, "cleanup_results_total", kind="DnsRecord", result="cleaned") == 1
+
+
 async def test_the_age_of_the_oldest_deployment_that_has_not_begun_is_shown() -> None:
     it = Operator()
     it.loop.queue.open()

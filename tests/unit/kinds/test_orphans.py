@@ -110,8 +110,8 @@ def test_what_is_left_when_the_resources_are_taken_away_by_force_is_found() -> N
         "ArgoApplication shop-pr-1",
         "ArgoProject shop",
         "ArgoRepository https://git.example.com/shop.git",
-        "DnsRecord A shop-pr-1.example.com",
-        "DnsRecord A shop.example.com",
+        "DnsRecord A shop-pr-1.example.com in zone example.com",
+        "DnsRecord A shop.example.com in zone example.com",
         "IngressRoute shop-pr-1/shop-pr-1",
         "IngressRoute shop/shop",
         "JenkinsFolder shop",
@@ -148,7 +148,7 @@ def test_the_mark_of_a_dns_record_is_found_when_the_record_itself_is_gone() -> N
     life = story()
     value = f'"heritage=external-dns,external-dns/owner=owner-1,external-dns/resource={ME}"'
     life.out.godaddy.zones["example.com"].append(Record("TXT", "a-old", value, 600))
-    assert list(found(report_of(life))) == ["DnsRecord TXT a-old.example.com"]
+    assert list(found(report_of(life))) == ["DnsRecord TXT a-old.example.com in zone example.com"]
 
 
 def test_things_of_other_clusters_and_owners_are_counted_and_not_listed() -> None:

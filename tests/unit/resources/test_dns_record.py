@@ -338,7 +338,7 @@ class Story:
         return twice or first
 
     def resource(self) -> DnsRecord:
-        previous = applied_before(self.hand.ledger, "only", RECORD.host, self.data)
+        previous = applied_before(self.hand.ledger, "only", ZONE, RECORD.host, self.data)
         return RECORD.model_copy(update={"data": self.data, "previous": previous})
 
     async def once(self) -> None:
