@@ -39,13 +39,22 @@ def render(files: Files, source: Json, name: str) -> list[Json]:
 
 def source_type(files: Files, source: Json) -> str:
     """Kustomize, Helm or Directory: what the source says, else what the folder holds."""
-    for field, kind in (("kustomize", "Kustomize"), ("helm", "Helm"), ("directory", "Directory")):
-        if source.get(field):
-            return kind
+    explicit = explicit_types(source)
+    if explicit:
+        return explicit[0]
     path = posixpath.normpath(str(source.get("path") or "."))
     if any(posixpath.normpath(f"{path}/{name}") in files for name in KUSTOMIZATIONS):
         return "Kustomize"
     return "Helm" if posixpath.normpath(f"{path}/Chart.yaml") in files else "Directory"
+
+
+def explicit_types(source: Json) -> list[str]:
+    """The tools that the source has a block for. SourceError where there are several."""
+    blocks = (("kustomize", "Kustomize"), ("helm", "Helm"), ("directory", "Directory"), ("plugin", "Plugin"))
+    found = [kind for field, kind in blocks if source.get(field)]
+    if len(found) > 1:
+        raise SourceError(f"multiple application sources defined: {','.join(found)}")
+    return found
 
 
 def load(files: Files, file: str) -> list[Json]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from .argocd_compare import comparison_error, plain_url
 from .argocd_controller import Controller
-from .argocd_errors import GrpcError, invalid
+from .argocd_errors import UNKNOWN, GrpcError, invalid
 from .argocd_git import SourceError, UnreachableError
+from .argocd_render import explicit_types
 from .argocd_state import Json
 
 OBJECT_FIELDS = ("kustomize", "helm", "directory", "plugin")
@@ -111,6 +112,11 @@ class Rules:
         source = app["spec"].get("source") or {}
         if not source.get("repoURL"):
             raise _bad_spec(app, "spec.source.repoURL is required")
+        try:
+            explicit_types(source)
+        except SourceError as error:
+            text = f"error validating the repo: error verifying source type: {error}"
+            raise GrpcError(UNKNOWN, text) from error
         try:
             await self._controller.sources.render(app)
         except UnreachableError as error:

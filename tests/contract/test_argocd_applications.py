@@ -208,6 +208,19 @@ async def test_a_create_does_not_look_into_the_repository_but_a_patch_does(argoc
         await client.patch_application("shop-bad", "shop", {"metadata": {"labels": {"a": "b"}}})
 
 
+async def test_a_source_with_blocks_for_two_tools_is_refused_and_is_no_illness(argocd: Target) -> None:
+    """Argo CD answers 500."""
+    client = argocd.client()
+    await client.create_application(argocd.application(kustomize=pin(DIGEST)))
+    helm = {"parameters": [{"name": "image.digest", "value": DIGEST}]}
+    for _ in range(20):
+        with pytest.raises(ValidationError, match="multiple application sources defined: Kustomize,Helm"):
+            await client.patch_application("shop", "shop", {"spec": {"source": {"helm": helm}}})
+    plain = await client.patch_application("shop", "shop", {"spec": {"source": {"kustomize": None}}})
+    assert plain is not None
+    assert "kustomize" not in plain["spec"]["source"]
+
+
 async def test_an_operation_in_a_create_or_a_patch_is_dropped(argocd: Target) -> None:
     client = argocd.client()
     operation = {"operation": {"sync": {"revision": "main"}}}

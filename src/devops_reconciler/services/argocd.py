@@ -16,11 +16,11 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
-from ..api.errors import CredentialsError, ExternalServiceError, Refused, Waiting
+from ..api.errors import CredentialsError, ExternalServiceError, ReconcilerError, Refused, Waiting
 from ..runtime.clock import SystemClock
 from ..runtime.logs import get_logger
 from .argocd_auth import Auth, SessionAuth, TokenAuth
-from .argocd_calls import BUSY_AFTER, Calls, Json, Query, flag, path_of, unreadable_repository
+from .argocd_calls import BUSY_AFTER, Calls, Json, Query, flag, mixed_source, path_of, unreadable_repository
 from .argocd_stream import watch_events
 from .http import DETAIL_LIMIT, Http
 from .shared_reads import SharedReads
@@ -106,11 +106,14 @@ class ArgoCD:
         """Apply a JSON merge patch (null removes, lists are replaced whole); the result, or None if it is not there.
 
         Only `spec`, labels, annotations and finalizers can be changed. Argo CD renders the manifests on each patch:
-        ValidationError when it cannot (RepositoryUnreadable, RevisionNotFound, or the spec), ExternalServiceError when
-        Git does not answer.
+        ValidationError when it cannot (RepositoryUnreadable, RevisionNotFound, or the spec, as where the source has
+        blocks for two tools), ExternalServiceError when Git does not answer.
         """
         body = {"name": name, "project": project, "patchType": "merge", "patch": _text(merge)}
-        return await self._calls.write("patch application", "PATCH", path_of("applications", name), body)
+        try:
+            return await self._calls.write("patch application", "PATCH", path_of("applications", name), body)
+        except ExternalServiceError as error:
+            raise self._meant(error, mixed_source(error)) from error
 
     async def delete_application(self, name: str, project: str, *, cascade: bool = True) -> None:
         """Ask for its deletion; gone already is fine.
@@ -276,10 +279,13 @@ class ArgoCD:
             with self._lists.writing(REPOSITORIES):
                 return await self._calls.must_write("create repository", "POST", path, repo)
         except ExternalServiceError as error:
-            meant = unreadable_repository(error)
-            if meant is not error:
-                self._http.acquit()
-            raise meant from error
+            raise self._meant(error, unreadable_repository(error)) from error
+
+    def _meant(self, error: ExternalServiceError, meant: ReconcilerError) -> ReconcilerError:
+        """What looked like an illness of Argo CD, and counts as none where it means something else."""
+        if meant is not error:
+            self._http.acquit()
+        return meant
 
     async def update_repository(self, repo: Json) -> Json | None:
         """Replace a repository's name, project and credentials, without a test. None if it is not there."""

@@ -201,6 +201,14 @@ def _refused(error: Refused, reason: Reason) -> ValidationError:
     return ValidationError(error.message, reason=reason, status=error.status, code=error.code, details=error.details)
 
 
+def mixed_source(error: ReconcilerError) -> ReconcilerError:
+    """Argo CD tells a source with blocks for two tools in the same way."""
+    if "multiple application sources defined" in error.message:
+        hint = "in the application, leave the block of one tool in spec.source, that of argo.source.kind"
+        return ValidationError(f"{error.message}; {hint}")
+    return error
+
+
 def unreadable_repository(error: ReconcilerError) -> ReconcilerError:
     """Argo CD tells a repository that it cannot read with code 2 and status 500, as if it were ill itself."""
     words = ("testing repository connectivity", *UNREADABLE)

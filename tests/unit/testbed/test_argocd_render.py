@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from standins.argocd_git import SourceError
-from standins.argocd_render import kustomize
+from standins.argocd_render import kustomize, source_type
 
+BOTH = {"kustomize": {"images": ["a=b"]}, "helm": {"parameters": [{"name": "a", "value": "b"}]}}
 SERVICE = b"apiVersion: v1\nkind: Service\nmetadata: {name: shop}\n"
 
 
@@ -31,3 +32,9 @@ def test_what_one_rendering_sets_does_not_show_in_another() -> None:
         assert found["metadata"] == {"name": "shop", "namespace": namespace}
     (plain,) = kustomize({**files, "deploy/kustomization.yaml": b"resources: [../service.yaml]\n"}, "deploy", [])
     assert plain["metadata"] == {"name": "shop"}
+
+
+def test_a_source_with_blocks_for_two_tools_has_no_type() -> None:
+    with pytest.raises(SourceError, match=r"^multiple application sources defined: Kustomize,Helm$"):
+        source_type({}, BOTH)
+    assert source_type({}, {**BOTH, "helm": {}}) == "Kustomize"
