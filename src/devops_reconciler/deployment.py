@@ -227,6 +227,7 @@ class _Steps:
             target_revision=it.source.target_revision,
             server=it.place.server,
             namespace=it.place.namespace,
+            pin=self.release(facts),
             released=it.source.pinned,
         )
 

@@ -115,6 +115,16 @@ async def test_project_application_release_sync_and_health_come_one_after_the_ot
     assert (await reach.bring(health)).ready
 
 
+async def test_a_release_without_a_tool_takes_the_block_of_the_last_one_away(argocd: Target) -> None:
+    reach = Reach(argocd)
+    plain = changed(reach.release, kind=SourceKind.DIRECTORY)
+    for resource in (reach.project, reach.app, reach.release, plain):
+        assert (await reach.bring(resource)).ready, resource
+    found = await argocd.client().application("shop", "shop")
+    assert found is not None
+    assert "kustomize" not in found["spec"]["source"]
+
+
 async def test_an_application_moves_to_the_project_that_the_spec_names(argocd: Target) -> None:
     reach = Reach(argocd)
     hand = reach.hand()

@@ -141,6 +141,7 @@ async def _application(
         project = await world.kubernetes.get(DEVOPS_PROJECT, subject.namespace, subject.name)
         held = find(project, PRODUCTION)
     release: dict[str, Any] = {}
+    pin = None
     if held is not None:
         # Made again as it was: the image that runs may be of another repository than the spec names since.
         runs = str(held.get("image") or image.form)
@@ -158,6 +159,7 @@ async def _application(
         server=place.server,
         namespace=place.namespace,
         release=release,
+        pin=pin,
         released=held is not None and wanted.pinned,
     )
 

@@ -13,6 +13,7 @@ from ..engine.resource import ABSENT, Intent, Observation
 from ..services.argocd import outside_its_project
 from ..services.argocd_view import ApplicationView
 from .argo_project import Allowed
+from .argo_release import ArgoRelease
 from .marks import ANNOTATION, ENVIRONMENT_LABEL, PROJECT_LABEL, mark_of
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
@@ -36,6 +37,8 @@ class ArgoApplication(ExternalResource):
     namespace: str
     release: dict[str, Any] = Field(default_factory=dict)
     """What the environment's holder had set (`Release.source_patch`): put back when the application is made anew."""
+    pin: ArgoRelease | None = Field(default=None, exclude=True)
+    """What a deployment sets: for another tool than before, it goes with the path at which that one's files are."""
     released: bool = False
     """A deployment pins targetRevision: it is then no drift here."""
     cascade: bool = True
@@ -97,6 +100,10 @@ class ArgoApplication(ExternalResource):
         source: dict[str, Any] = {"repoURL": self.repo_url, "path": self.path}
         if not self.released:
             source["targetRevision"] = self.target_revision
+        found = await self._find(world)
+        there = ((found or {}).get("spec") or {}).get("source") or {}
+        if self.pin is not None and self.pin.turns(there):
+            source |= self.pin.tools_patch(there)
         patch = {
             "metadata": {"annotations": {ANNOTATION: me}},
             "spec": {
@@ -106,7 +113,7 @@ class ArgoApplication(ExternalResource):
             },
         }
         try:
-            await world.argocd.patch_application(self.name, await self._project_of_now(world), patch)
+            await world.argocd.patch_application(self.name, self._project_of(found), patch)
         except ValidationError as error:
             if not outside_its_project(error) or not await self._is_allowed(world):
                 raise
@@ -119,14 +126,13 @@ class ArgoApplication(ExternalResource):
         return allowed.takes(self.repo_url) and allowed.goes(self.server, self.namespace)
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
-        project = await self._project_of_now(world)
+        project = self._project_of(await self._find(world))
         if await world.argocd.project(project) is None:
             await self._give_back_project(world, me, project)
         await world.argocd.delete_application(self.name, project, cascade=self.cascade)
 
-    async def _project_of_now(self, world: World) -> str:
+    def _project_of(self, found: dict[str, Any] | None) -> str:
         """The Argo CD project that it is in: another one where the spec has changed, or somebody moved it."""
-        found = await self._find(world)
         return ApplicationView(found).project if found is not None else self.project
 
     async def _find(self, world: World) -> dict[str, Any] | None:

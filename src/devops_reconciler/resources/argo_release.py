@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from ..api.blocks import SourceKind
@@ -10,6 +11,8 @@ from ..services.argocd_view import ApplicationView
 from .marks import mark_of
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class ArgoRelease(ExternalResource):
@@ -60,25 +63,42 @@ class ArgoRelease(ExternalResource):
 
     def source_patch(self, source: dict[str, Any]) -> dict[str, Any]:
         """The owned fields of the source, merged into what `source` has: images and parameters of others stay."""
+        commit = {} if self.target_revision is None else {"targetRevision": self.target_revision}
+        return {**commit, **self.tools_patch(source)}
+
+    def tools_patch(self, source: dict[str, Any]) -> dict[str, Any]:
+        """The same of the blocks of the tools.
+
+        Argo CD refuses a source that has two of them, so what a deployment has set for the tool of before goes, and
+        its block where nothing else is in it.
+        """
+        kustomize, helm = source.get("kustomize") or {}, source.get("helm") or {}
+        images, parameters = list(kustomize.get("images") or ()), list(helm.get("parameters") or ())
         patch: dict[str, Any] = {}
-        if self.target_revision is not None:
-            patch["targetRevision"] = self.target_revision
         if self.kind is SourceKind.KUSTOMIZE:
-            there = source.get("kustomize") or {}
-            images, wanted = list(there.get("images") or ()), f"{self.image_name}={self.image}"
             others = [i for i in images if image_name(i) != self.image_name]
-            as_wanted = len(images) == len(others) + 1 and wanted in images
-            patch["kustomize"] = {**there, "images": images if as_wanted else [*others, wanted]}
-        elif self.kind is SourceKind.HELM:
+            patch["kustomize"] = {**kustomize, "images": _set(images, others, [f"{self.image_name}={self.image}"])}
+        elif any(self._is_pin(i) for i in images):
+            patch["kustomize"] = _without(kustomize, "images", [i for i in images if not self._is_pin(i)])
+        names = (self.image_parameter, self.digest_parameter)
+        others = [p for p in parameters if p.get("name") not in names]
+        if self.kind is SourceKind.HELM:
             repository, _, digest = self.image.partition("@")
-            ours = {self.image_parameter: repository, self.digest_parameter: digest}
-            there = source.get("helm") or {}
-            parameters = list(there.get("parameters") or ())
-            others = [p for p in parameters if p.get("name") not in ours]
-            mine = [{"name": name, "value": value} for name, value in ours.items()]
-            as_wanted = len(parameters) == len(others) + len(mine) and all(p in parameters for p in mine)
-            patch["helm"] = {**there, "parameters": parameters if as_wanted else [*others, *mine]}
+            mine = [{"name": name, "value": value} for name, value in zip(names, (repository, digest), strict=True)]
+            patch["helm"] = {**helm, "parameters": _set(parameters, others, mine)}
+        elif any(p.get("name") == names[1] and DIGEST.fullmatch(str(p.get("value"))) for p in parameters):
+            patch["helm"] = _without(helm, "parameters", others)
         return patch
+
+    def turns(self, source: dict[str, Any]) -> bool:
+        """Whether a deployment has set something for another tool in it."""
+        wanted = {SourceKind.KUSTOMIZE: "kustomize", SourceKind.HELM: "helm"}.get(self.kind)
+        return any(block != wanted for block in self.tools_patch(source))
+
+    def _is_pin(self, override: str) -> bool:
+        """Whether a deployment has written it: a tag, or another image, is somebody else's."""
+        name, _, image = override.partition("=")
+        return name == self.image_name and DIGEST.fullmatch(image.partition("@")[2]) is not None
 
     @property
     def sync_policy(self) -> dict[str, Any]:
@@ -91,6 +111,18 @@ class ArgoRelease(ExternalResource):
             source = (found.get("spec") or {}).get("source") or {}
             patch = {"spec": {"source": self.source_patch(source), "syncPolicy": self.sync_policy}}
             await world.argocd.patch_application(self.name, self.project, patch)
+
+
+def _set(there: list[Any], others: list[Any], mine: list[Any]) -> list[Any]:
+    """The others and mine; as it is where that is so already, in whatever order."""
+    as_wanted = len(there) == len(others) + len(mine) and all(each in there for each in mine)
+    return there if as_wanted else [*others, *mine]
+
+
+def _without(block: dict[str, Any], field: str, left: list[Any]) -> dict[str, Any] | None:
+    """Merge patch of a block in which only this is left of a list; None takes away a block with nothing in it."""
+    patch = {**block, field: left or None}
+    return patch if any(patch.values()) else None
 
 
 def image_name(override: str) -> str:

@@ -79,8 +79,14 @@ class FakeArgo(Service):
         status["sync"] = {"status": "Synced"}
         status["health"] = {"status": self.health}
         if self.follows_source:
-            overrides = (app["spec"]["source"].get("kustomize") or {}).get("images") or []
-            status["summary"] = {"images": [item.partition("=")[2] or item for item in overrides]}
+            source = app["spec"]["source"]
+            overrides = (source.get("kustomize") or {}).get("images") or []
+            images = [item.partition("=")[2] or item for item in overrides]
+            parameters = (source.get("helm") or {}).get("parameters") or []
+            set_ = {item["name"]: item["value"] for item in parameters}
+            if "image.digest" in set_:
+                images.append(f"{set_['image.repository']}@{set_['image.digest']}")
+            status["summary"] = {"images": images}
 
     def lose_project(self, name: str) -> None:
         """Somebody removes the project under its applications: nothing is told of them by name any more."""
@@ -145,6 +151,9 @@ class FakeArgo(Service):
         if there is None or there["spec"].get("project") != project:
             return None
         patched = merged(there, merge)
+        tools = [kind for kind in ("kustomize", "helm", "directory") if (patched["spec"].get("source") or {}).get(kind)]
+        if len(tools) > 1:
+            raise ValidationError(f"argocd: multiple application sources defined: {','.join(tools)}")
         self._permit(patched)
         self.apps[name] = patched
         return copy.deepcopy(self.apps[name])
