@@ -189,7 +189,10 @@ class Pipeline(Generic[World]):
             return result
         if result.seen is not None and result.seen.proving:
             return result
-        text = f"not done after {deadline.total_seconds():g} s: {result.message or 'no cause is known'}"
+        cause = result.message
+        if result.seen is not None and not result.seen.exists and result.seen.message:
+            cause = result.seen.message  # and not that it is about to be made once more
+        text = f"not done after {deadline.total_seconds():g} s: {cause or 'no cause is known'}"
         error = FailedError(text, reason=reason, fault=fault_of(result.error) or Fault.USER)
         return StepResult(step.name, StepState.FAILED, reason, text, error=error, seen=result.seen)
 

@@ -18,7 +18,7 @@ from .ingress import IngressRoute
 from .jenkins_build import JenkinsBuild, JenkinsBuildStop
 from .jenkins_credentials import JenkinsCredentials
 from .jenkins_folder import JenkinsFolder
-from .jenkins_job import JenkinsJob
+from .jenkins_job import JenkinsJob, JenkinsJobRemoval
 from .namespace import DestinationNamespace, PreviewNamespace
 from .secret_copy import SecretCopy
 from .world import ExternalResource
@@ -57,10 +57,11 @@ ANSWERS_ITSELF = (ProjectChild.__name__, EnvironmentClaim.__name__)
 
 REMOVALS: dict[str, type[ExternalResource]] = {
     **{resource.__name__: resource for resource in RESOURCES},
-    # Looked at with another question when they are to go: does the build still run, are its applications gone, does
-    # nobody else use the repository, does no nameserver give the record any more, does nothing run an image of the
-    # image repository, is there still one that could hold the image.
+    # Looked at with another question when they are to go: does the build still run, or one in the job, are its
+    # applications gone, does nobody else use the repository, does no nameserver give the record any more, does nothing
+    # run an image of the image repository or push to it, is there still one that could hold the image.
     JenkinsBuild.__name__: JenkinsBuildStop,
+    JenkinsJob.__name__: JenkinsJobRemoval,
     ArgoProject.__name__: ArgoProjectRemoval,
     ArgoRepository.__name__: ArgoRepositoryRemoval,
     DnsRecord.__name__: DnsRecordRemoval,

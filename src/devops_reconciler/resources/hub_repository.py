@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from ..api.names import plain_name
 from ..engine.resource import ABSENT, Intent, Observation
-from ..services.kubernetes import DEVOPS_PROJECT
+from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from .environment import running
-from .marks import described, mark_in
+from .image import Image
+from .marks import PROJECT_LABEL, described, mark_in
 from .world import ExternalResource, World
 
 
@@ -51,7 +52,8 @@ class HubRepository(ExternalResource):
 
 class HubRepositoryRemoval(HubRepository):
     """The same repository, looked at for its removal: it stays while its project runs an image of it, which the nodes
-    may have to pull again at any time. A project that goes has nothing to run any more.
+    may have to pull again at any time, or a deployment under way pushes one to it. A project that goes has nothing to
+    run any more.
 
     Where the project still names it, only its RegistrySettings goes: the project makes another one, and could deploy
     nothing else before.
@@ -68,13 +70,26 @@ class HubRepositoryRemoval(HubRepository):
         images = await running(world, namespace, project)
         use = next((each for each in images if plain_name(each.image.partition("@")[0]) == self.key), None)
         if use is None:
-            return seen
+            return await self._pushed_to(world, namespace, name, seen)
         if self._is_named(world, project):
             return replace(seen, wanted_by=f"{use.environment} of DevOpsProject {self.user}")
         text = (
             f"{use.environment} still runs {use.image} (deployment {use.record}); it goes when another image runs there"
         )
         return replace(seen, deleting=True, message=text, after=world.settings.poll_interval)
+
+    async def _pushed_to(self, world: World, namespace: str, project: str, seen: Observation) -> Observation:
+        records = await world.kubernetes.list(DEPLOYMENT_RECORD, namespace, labels=f"{PROJECT_LABEL}={project}")
+        record = next((each["metadata"]["name"] for each in records if self._is_target_of(each)), None)
+        if record is None:
+            return seen
+        text = f"deployment {record} is under way with an image of it; it goes when no environment runs that"
+        return replace(seen, deleting=True, message=text, after=world.settings.poll_interval)
+
+    def _is_target_of(self, record: dict[str, Any]) -> bool:
+        status = record.get("status") or {}
+        images = [entry for entry in status.get("applied") or () if entry["kind"] == Image.__name__]
+        return not status.get("finishedAt") and any(e["key"].rpartition(":")[0] == self.key for e in images)
 
     def _is_named(self, world: World, project: dict[str, Any]) -> bool:
         registry = project["spec"].get("registry") or {}

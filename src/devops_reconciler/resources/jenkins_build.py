@@ -14,11 +14,10 @@ from ..engine.resource import ABSENT, Intent, Observation
 from ..services.jenkins_types import Build, QueueItem, Stage
 from ..services.jenkins_xml import differences, merge_parameters, read_pipeline
 from ..services.rounds import FRESH
-from .jenkins_job import definitions
+from .jenkins_job import UID_PARAMETER, definitions
 from .polling import pause
 from .world import ExternalResource, World
 
-UID_PARAMETER = "DEPLOYMENT_UID"
 COUNTDOWN = re.compile(r"\s*\(ETA[^)]*\)|\.?\s*Expires in .*")
 """What changes in Jenkins' words with each look: it would be news, and a write, each time."""
 JENKINS_LAG = timedelta(seconds=15)
@@ -103,7 +102,9 @@ class JenkinsBuild(ExternalResource):
         builds = self._ours(await world.jenkins.builds(self._path))
         if builds:
             return await self._of_builds(world, builds)
-        return ABSENT if queued is None else self._waiting(world, queued)
+        if queued is not None:
+            return self._waiting(world, queued)
+        return Observation(message=f"job {self.folder}/{self.name} of Jenkins has no such build, or is not there")
 
     def _ours(self, builds: Sequence[Build]) -> list[Build]:
         return [build for build in builds if build.parameters.get(UID_PARAMETER) == self.uid]

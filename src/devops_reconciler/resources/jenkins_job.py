@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from ..engine.resource import ABSENT, Intent, Observation
@@ -10,8 +11,9 @@ from ..services.jenkins_xml import Parameter, PipelineJob, differences, merge_pi
 from .marks import described, mark_in
 from .world import ExternalResource, World
 
+UID_PARAMETER = "DEPLOYMENT_UID"
 BUILD_PARAMETERS = (
-    Parameter("DEPLOYMENT_UID", description="UID of the DeploymentRecord"),
+    Parameter(UID_PARAMETER, description="UID of the DeploymentRecord"),
     Parameter("GIT_REVISION", description="Full commit to build"),
     Parameter("IMAGE_REPOSITORY", description="Repository to push to"),
     Parameter("IMAGE_TAG", description="Tag to push"),
@@ -78,3 +80,24 @@ class JenkinsJob(ExternalResource):
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.jenkins.delete_item(self._path)
+
+
+class JenkinsJobRemoval(JenkinsJob):
+    """The same job, looked at for its removal: it stays while a deployment builds in it, since Jenkins would stop the
+    build and forget it. That happens where `jenkins.folder` changes meanwhile; a project that goes has stopped it.
+    """
+
+    async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        seen = await super().observe(world, me, intent)
+        if not seen.exists or seen.owner != me:
+            return seen
+        # The queue first: what leaves it meanwhile shows among the builds then.
+        queued = await world.jenkins.queued(self._path)
+        waits = any(UID_PARAMETER in item.parameters and not item.cancelled for item in queued)
+        builds = await world.jenkins.builds(self._path)
+        running = [build.number for build in builds if build.building and UID_PARAMETER in build.parameters]
+        if not waits and not running:
+            return seen
+        what = f"build {running[0]}" if running else "a build in the queue"
+        text = f"{what} is of a deployment under way; the job goes when it has ended"
+        return replace(seen, deleting=True, message=text, after=world.settings.poll_interval)

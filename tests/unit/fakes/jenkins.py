@@ -144,6 +144,10 @@ class FakeJenkins(Service):
         for known in [p for p in (*self.configs, *self.folders) if p[: len(path)] == path]:
             self.configs.pop(known, None)
             self.folders.pop(known, None)
+        for job in [job for job in self.history if job[: len(path)] == path]:
+            del self.history[job]  # builds go with their job, also those that run
+        self.queue = [queued for queued in self.queue if queued.path[: len(path)] != path]
+        self.stored = {key: value for key, value in self.stored.items() if key[0][: len(path)] != path}
 
     @call
     async def credential(self, folder: ItemPath, id: str) -> Credential | None:
