@@ -16,6 +16,7 @@ from typing import Any
 
 from .api.base import EffectivePolicy
 from .api.conditions import Reason
+from .api.names import plain_name
 from .engine.ledger import Ledger
 from .engine.outcome import Facts
 from .engine.pipeline import Step
@@ -150,7 +151,11 @@ def _always(resource: ExternalResource) -> Callable[[Facts], ExternalResource]:
 
 
 class _Steps:
-    """The functions from the facts of earlier steps to the resource of each step."""
+    """The functions from the facts of earlier steps to the resource of each step.
+
+    Commit, build and image are the record's own. What they were asked with stays as it was when they began, in the
+    ledger: with what the project says since, the record would begin anew, with a second build.
+    """
 
     def __init__(
         self, it: Deployment, tag: Callable[[str], str], ledger: Ledger, settings: Settings, now: datetime
@@ -162,7 +167,9 @@ class _Steps:
         self._now = now
 
     def revision(self, facts: Facts) -> GitRevision:
-        it = self._it
+        it, known = self._it, self._ledger.begun("revision")
+        if known is not None:
+            return GitRevision.recall(known.value)  # without a login: nobody asks again
         return GitRevision(
             url=it.git_url,
             revision=it.rollback.commit if it.rollback else it.revision,
@@ -171,6 +178,9 @@ class _Steps:
         )
 
     def build(self, facts: Facts) -> JenkinsBuild:
+        begun = self._ledger.begun("build")
+        if begun is not None:
+            return JenkinsBuild.recall(begun.value)
         it, commit = self._it, str(facts["revision"]["commit"])
         return JenkinsBuild(
             folder=it.folder,
@@ -183,16 +193,20 @@ class _Steps:
         )
 
     def image(self, facts: Facts) -> Image:
-        it = self._it
+        pushed_by = self.build(facts)
+        namespace, _, repository = plain_name(pushed_by.image_repository).partition("/")
         return Image(
-            namespace=it.image.namespace,
-            repository=it.image.repository,
-            tag=self._tag(str(facts["revision"]["commit"])),
-            form=it.image.form,
+            namespace=namespace,
+            repository=repository,
+            tag=pushed_by.image_tag,
+            form=pushed_by.image_repository,
         )
 
     def pinned_image(self, facts: Facts) -> PinnedImage:
         facts["revision"]
+        known = self._ledger.current("image")
+        if known is not None:
+            return PinnedImage.recall(known.value)  # of the same record as the commit, also where that one is gone
         assert self._it.rollback is not None
         form, _, digest = self._it.rollback.image.partition("@")
         return PinnedImage(form=form, image_digest=digest)
@@ -232,13 +246,13 @@ class _Steps:
         )
 
     def release(self, facts: Facts) -> ArgoRelease:
-        it = self._it
+        it, image = self._it, str(facts["image"]["image"])
         return ArgoRelease(
             name=it.application,
             project=it.source.project,
             kind=it.source.kind,
-            image=str(facts["image"]["image"]),
-            image_name=it.source.image_name,
+            image=image,
+            image_name=it.source.name_of(image),
             image_parameter=it.source.image_parameter,
             digest_parameter=it.source.digest_parameter,
             target_revision=str(facts["revision"]["commit"]) if it.source.pinned else None,

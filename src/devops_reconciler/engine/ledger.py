@@ -134,6 +134,11 @@ class Ledger:
                 return entry
         return None
 
+    def begun(self, step: str) -> Entry | None:
+        """The current entry of a step, if its thing was found or may have been made."""
+        entry = self.current(step)
+        return entry if entry is not None and (entry.seen or entry.intent is not None) else None
+
     def want(self, step: str, resource: Resource[Any]) -> Entry:
         """The entry for this value. An entry of the same step under another identity is retired."""
         entry = self.current(step)

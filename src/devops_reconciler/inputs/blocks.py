@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from ..api.blocks import IN_CLUSTER, ArgoBlock, Destination, IngressBlock, SourceKind
 from ..api.errors import ValidationError
-from ..api.names import default_zone, image_form, is_in_zone
+from ..api.names import default_zone, image_form, is_in_zone, plain_name
 from ..runtime.settings import Settings
 
 
@@ -23,10 +23,6 @@ class ImageRepository:
     namespace: str
     repository: str
     form: str
-
-    @property
-    def plain(self) -> str:
-        return f"{self.namespace}/{self.repository}"
 
 
 def image_repository(
@@ -189,15 +185,17 @@ class Source:
     target_revision: str
     kind: SourceKind
     pinned: bool
-    image_name: str
+    image_name: str | None
     image_parameter: str
     digest_parameter: str
     auto_sync: bool
 
+    def name_of(self, image: str) -> str:
+        """The name that the manifests have for `<repository>@<digest>`: by default that repository, without a host."""
+        return self.image_name or plain_name(image.partition("@")[0])
 
-def source(
-    block: ArgoBlock, name: str, git_url: str, branch: str, image: ImageRepository, file_path: str | None
-) -> Source:
+
+def source(block: ArgoBlock, name: str, git_url: str, branch: str, file_path: str | None) -> Source:
     """The source; `file_path` is what .freeleaps.yaml says."""
     url = block.source.repo_url or git_url
     return Source(
@@ -207,7 +205,7 @@ def source(
         target_revision=block.source.target_revision or branch,
         kind=block.source.kind,
         pinned=url == git_url,
-        image_name=block.kustomize.image_name or image.plain,
+        image_name=block.kustomize.image_name,
         image_parameter=block.helm.image_parameter,
         digest_parameter=block.helm.digest_parameter,
         auto_sync=block.auto_sync,

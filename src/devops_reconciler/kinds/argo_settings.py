@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from ..api.blocks import IN_CLUSTER
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
 from ..api.errors import Waiting
-from ..api.names import application_name, plain_name
+from ..api.names import application_name
 from ..api.policies import ComponentName
 from ..api.references import SecretRef
 from ..engine.conditions import Conditions
@@ -53,7 +52,7 @@ async def plan(world: World, subject: Argo) -> Plan:
     image = image_repository(world.settings, subject.namespace, name, spec.registry.namespace, spec.registry.repository)
     place = production_place(world.settings, subject.namespace, name, spec.destination)
     path = None if spec.source.path else await _path_of_project_file(world, subject)
-    wanted = source(spec, name, spec.git.url, spec.git.branch, image, path)
+    wanted = source(spec, name, spec.git.url, spec.git.branch, path)
     check_url(wanted.repo_url, world.settings.git_allowed_hosts)
     ref = spec.git.credentials_ref if wanted.pinned else None
     login = await git_login(world, subject.namespace, ref, wanted.repo_url, jenkins=False)
@@ -145,8 +144,7 @@ async def _application(
     if held is not None:
         # Made again as it was: the image that runs may be of another repository than the spec names since.
         runs = str(held.get("image") or image.form)
-        was = replace(wanted, image_name=subject.spec.kustomize.image_name or plain_name(runs))
-        pin = release_of(application_name(subject.name), was, f"{runs}@{held['digest']}", str(held["commit"]))
+        pin = release_of(application_name(subject.name), wanted, f"{runs}@{held['digest']}", str(held["commit"]))
         release = {"source": pin.source_patch({}), "syncPolicy": pin.sync_policy}
     return ArgoApplication(
         name=application_name(subject.name),
@@ -171,7 +169,7 @@ def release_of(application: str, wanted: Source, image: str, commit: str) -> Arg
         project=wanted.project,
         kind=wanted.kind,
         image=image,
-        image_name=wanted.image_name,
+        image_name=wanted.name_of(image),
         image_parameter=wanted.image_parameter,
         digest_parameter=wanted.digest_parameter,
         target_revision=commit if wanted.pinned else None,

@@ -20,6 +20,7 @@ from ..api.names import application_name, default_preview_template, destination_
 from ..api.policies import ComponentName, DeletionPolicy
 from ..api.project import DevOpsProjectSpec
 from ..deployment import Deployment, RollbackTarget
+from ..engine.ledger import Ledger
 from ..inputs.blocks import (
     Place,
     Route,
@@ -29,7 +30,7 @@ from ..inputs.blocks import (
     route,
     source,
 )
-from ..inputs.logins import git_login, project_secret
+from ..inputs.logins import Login, git_login, project_secret
 from ..inputs.subject import Subject
 from ..resources.secret_copy import SecretCopy
 from ..resources.world import World
@@ -43,7 +44,10 @@ Record = Subject[DeploymentRecordSpec, DeploymentRecordStatus]
 async def deployment_of(
     world: World, record: Record, project: str, spec: DevOpsProjectSpec, rivals: Sequence[dict[str, Any]]
 ) -> Deployment:
-    """Everything that the steps need. Raises Refused where the spec asks for what it cannot or may not have."""
+    """Everything that the steps need, by the spec of now. What has begun keeps what it began with (`deployment.py`).
+
+    Raises Refused where the spec asks for what it cannot or may not have.
+    """
     preview = record.spec.environment != PRODUCTION
     settings, namespace = world.settings, record.namespace
     check_url(spec.git.url, settings.git_allowed_hosts)
@@ -60,11 +64,11 @@ async def deployment_of(
         preview=preview,
         revision=record.spec.revision or spec.git.branch,
         git_url=spec.git.url,
-        git=await git_login(world, namespace, spec.git.credentials_ref, spec.git.url, jenkins=False),
+        git=await _login_for_commit(world, record, spec),
         folder=spec.jenkins.folder or project,
         parameters=parameters_of(JenkinsSettingsSpec.from_project(spec), file),
         image=image,
-        source=source(spec.argo, project, spec.git.url, spec.git.branch, image, path),
+        source=source(spec.argo, project, spec.git.url, spec.git.branch, path),
         place=place,
         application=application_name(project, record.spec.environment),
         route=_route(world, record, project, spec, preview=preview),
@@ -72,6 +76,13 @@ async def deployment_of(
         secrets=await _secrets(world, namespace, project, spec, place, preview=preview),
         policies=policies_of(spec, preview=preview),
     )
+
+
+async def _login_for_commit(world: World, record: Record, spec: DevOpsProjectSpec) -> Login | None:
+    """None once the commit is known: a Secret that cannot be had any more ends no deployment that needs none."""
+    if Ledger.load(record.status.applied).begun("revision") is not None:
+        return None
+    return await git_login(world, record.namespace, spec.git.credentials_ref, spec.git.url, jenkins=False)
 
 
 async def _project_file(world: World, namespace: str, project: str) -> ProjectFileStatus | None:

@@ -9,7 +9,6 @@ import pytest
 from devops_reconciler.api.blocks import ArgoBlock, Destination, IngressBlock, SourceKind
 from devops_reconciler.api.errors import ValidationError
 from devops_reconciler.inputs.blocks import (
-    ImageRepository,
     check_destination,
     image_repository,
     production_place,
@@ -20,7 +19,6 @@ from devops_reconciler.inputs.blocks import (
 from devops_reconciler.runtime.settings import AllowList
 from tests.unit.world import GIT_URL, TEAM, settings
 
-IMAGE = ImageRepository("acme", "shop", "acme/shop")
 SERVER = "https://kubernetes.default.svc"
 
 
@@ -29,12 +27,12 @@ SERVER = "https://kubernetes.default.svc"
 
 def test_an_image_goes_to_the_operators_namespace_under_the_projects_name() -> None:
     found = image_repository(settings(), TEAM, "shop", None, None)
-    assert (found.namespace, found.repository, found.form, found.plain) == ("acme", "shop", "acme/shop", "acme/shop")
+    assert (found.namespace, found.repository, found.form) == ("acme", "shop", "acme/shop")
 
 
 def test_an_image_at_another_registry_carries_its_host() -> None:
     found = image_repository(settings(registry_endpoint="https://registry.test:5000"), TEAM, "shop", None, "web")
-    assert (found.form, found.plain) == ("registry.test:5000/acme/web", "acme/web")
+    assert (found.namespace, found.form) == ("acme", "registry.test:5000/acme/web")
 
 
 @pytest.mark.parametrize(
@@ -193,29 +191,24 @@ def test_a_missing_target_names_both_ways_out() -> None:
 
 
 def test_the_smallest_source_is_the_projects_own_repository_with_kustomize() -> None:
-    found = source(ArgoBlock(), "shop", GIT_URL, "main", IMAGE, None)
+    found = source(ArgoBlock(), "shop", GIT_URL, "main", None)
     assert (found.project, found.repo_url, found.path, found.target_revision) == ("shop", GIT_URL, ".", "main")
-    assert (found.kind, found.pinned, found.image_name, found.auto_sync) == (
-        SourceKind.KUSTOMIZE,
-        True,
-        "acme/shop",
-        False,
-    )
+    assert (found.kind, found.pinned, found.image_name, found.auto_sync) == (SourceKind.KUSTOMIZE, True, None, False)
     assert (found.image_parameter, found.digest_parameter) == ("image.repository", "image.digest")
 
 
 @pytest.mark.parametrize(("spec", "file", "path"), [(None, "deploy", "deploy"), ("k8s", "deploy", "k8s")])
 def test_the_spec_goes_before_the_project_file(spec: str | None, file: str, path: str) -> None:
     block = ArgoBlock.model_validate({"source": {"path": spec} if spec else {}})
-    assert source(block, "shop", GIT_URL, "main", IMAGE, file).path == path
+    assert source(block, "shop", GIT_URL, "main", file).path == path
 
 
 def test_manifests_of_another_repository_are_not_pinned() -> None:
     other = ArgoBlock.model_validate({"source": {"repoURL": "https://git.example.com/ops.git"}})
-    found = source(other, "shop", GIT_URL, "main", IMAGE, None)
+    found = source(other, "shop", GIT_URL, "main", None)
     assert (found.pinned, found.repo_url) == (False, "https://git.example.com/ops.git")
 
 
 def test_the_default_image_name_is_without_the_registrys_host() -> None:
-    image = ImageRepository("acme", "shop", "registry.test:5000/acme/shop")
-    assert source(ArgoBlock(), "shop", GIT_URL, "main", image, None).image_name == "acme/shop"
+    found = source(ArgoBlock(), "shop", GIT_URL, "main", None)
+    assert found.name_of("registry.test:5000/acme/shop@sha256:1") == "acme/shop"
