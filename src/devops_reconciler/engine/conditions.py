@@ -97,7 +97,7 @@ def summarise(conditions: Conditions, outcome: Outcome, generation: int) -> bool
     """Set the summary conditions from one pass; True when `observedGeneration` may move (Ready or Stalled)."""
     _details(conditions, outcome)
     if outcome.ready:
-        conditions.ready("all is as the spec says")
+        conditions.ready(_say_ready(outcome))
         return True
     failure = outcome.failure
     if failure is not None:
@@ -111,6 +111,11 @@ def summarise(conditions: Conditions, outcome: Outcome, generation: int) -> bool
     retrying = blocking.state is StepState.WAITING
     conditions.progressing(say(blocking), blocking.reason, retrying=retrying)
     return False
+
+
+def _say_ready(outcome: Outcome) -> str:
+    paused = [r.step for r in outcome.results if r.reason is Reason.PAUSED]
+    return f"paused: {', '.join(paused)}; all else is as the spec says" if paused else "all is as the spec says"
 
 
 def _details(conditions: Conditions, outcome: Outcome) -> None:

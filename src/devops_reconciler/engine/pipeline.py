@@ -171,6 +171,8 @@ class Pipeline(Generic[World]):
                 result.message = "being created" if isinstance(action, Create) else "being brought in line"
                 if isinstance(action, Update) and not memory.changed:
                     result.drifted = action.fields
+        if seen.paused and isinstance(action, Done | Wait):
+            result.reason = Reason.PAUSED
         return result
 
     def _overdue(self, step: Step[World], entry: Entry | None, result: StepResult) -> StepResult:

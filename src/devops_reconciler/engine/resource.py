@@ -54,6 +54,8 @@ class Observation:
     proving: bool = False
     """Not `ready` yet, but at its good end, and watched for a bounded time whether it stays so."""
     deleting: bool = False
+    paused: bool = False
+    """It says of itself that it is paused: it stays as it is, and what it has been counts."""
     wanted_by: str = ""
     """Who else of ours wants it, for people: it is let go instead of being removed, and found by its mark again."""
     failed: tuple[Reason, str] | None = None

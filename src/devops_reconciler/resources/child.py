@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from ..api.base import Mode
 from ..api.conditions import Reason
 from ..api.definitions import FINALIZER
+from ..engine.conditions import SUSPENDED
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import (
     ARGO_SETTINGS,
@@ -69,9 +70,11 @@ class ProjectChild(ExternalResource):
         owned = any(ref.get("uid") == self.owner_uid for ref in metadata.get("ownerReferences") or ())
         ready: dict[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
         stalled = any(c["type"] == "Stalled" and c["status"] == "True" for c in status.get("conditions") or ())
-        current = status.get("observedGeneration") == metadata["generation"]
+        paused = _is_paused(found)
+        current = paused or status.get("observedGeneration") == metadata["generation"]
         planned = self._plans and ready.get("reason") == Reason.PLANNED
         message = f"{ready.get('reason', 'not seen yet')}: {ready.get('message', '')}".rstrip(": ")
+        message = f"paused; {message}" if paused and ready.get("reason") != Reason.PAUSED else message
         failed = (_reason(ready), ready.get("message", "")) if stalled and current and ready else None
         return Observation(
             exists=True,
@@ -80,6 +83,7 @@ class ProjectChild(ExternalResource):
             ready=current and (ready.get("status") == "True" or planned),
             failed=failed,
             deleting=bool(metadata.get("deletionTimestamp")),
+            paused=paused or ready.get("reason") == Reason.PAUSED,
             message=message,
             facts={"ready": ready.get("status", "Unknown"), "reason": ready.get("reason"), "message": message},
             external_id=metadata["uid"],
@@ -107,6 +111,14 @@ class ProjectChild(ExternalResource):
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.kubernetes.delete(self._kind, self.namespace, self.name, uid=seen.external_id)
+
+
+def _is_paused(child: dict[str, Any]) -> bool:
+    """Whether it says so of its present spec. Its observedGeneration stays behind: nothing of the spec was applied."""
+    said: dict[str, Any] = next(
+        (c for c in (child.get("status") or {}).get("conditions") or () if c["type"] == SUSPENDED), {}
+    )
+    return said.get("status") == "True" and said.get("observedGeneration") == child["metadata"]["generation"]
 
 
 def _reason(condition: dict[str, Any]) -> Reason:

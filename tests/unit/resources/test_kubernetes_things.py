@@ -275,6 +275,23 @@ async def test_a_child_keeps_what_the_api_server_has_filled_in() -> None:
     assert hand.out.kubernetes.writes[writes:] == []
 
 
+async def test_a_paused_child_counts_as_what_it_was_once_it_is_paused_by_its_present_spec() -> None:
+    hand = Hand()
+    await hand.once(CHILD)
+    make_ready(hand)
+    there = hand.out.kubernetes.see(JENKINS_SETTINGS, TEAM, "shop")
+    assert there is not None
+    ready, generation = there["status"]["conditions"], there["metadata"]["generation"]
+    paused = {"type": "Suspended", "status": "True", "reason": "Paused", "observedGeneration": generation}
+    hand.out.kubernetes.change(JENKINS_SETTINGS, TEAM, "shop", {"status": {"conditions": [*ready, paused]}})
+    hand.out.kubernetes.change(JENKINS_SETTINGS, TEAM, "shop", {"spec": {"managementPolicies": []}})
+    assert not (await hand.once(CHILD)).ready
+    paused["observedGeneration"] = generation + 1
+    hand.out.kubernetes.change(JENKINS_SETTINGS, TEAM, "shop", {"status": {"conditions": [*ready, paused]}})
+    outcome = await hand.once(CHILD)
+    assert (outcome.ready, hand.reason(outcome)) == (True, "Paused")
+
+
 async def test_a_childs_failure_is_its_projects_with_the_same_reason() -> None:
     hand = Hand()
     await hand.once(CHILD)
