@@ -14,7 +14,7 @@ from ..api.conditions import Condition, Reason
 from ..api.deployment_record import StepState
 from ..api.errors import ReconcilerError, Waiting
 from ..api.status import ResourceStatus
-from ..engine.conditions import FORCE_DELETED, SUSPENDED, Conditions, say, say_replaced, summarise
+from ..engine.conditions import FORCE_DELETED, READY, SUSPENDED, Conditions, say, say_replaced, summarise
 from ..engine.ledger import Entry, EntryState, Ledger
 from ..engine.letting_go import let_go
 from ..engine.lifecycle import ResourceLifecycleManager
@@ -137,6 +137,8 @@ class Reconciliation(Generic[S, T]):
 
     async def pause(self) -> Verdict:
         """Nothing is written outside; what was Ready stays so."""
+        if self.conditions.get(READY) is None:
+            self.conditions.progressing("paused before anything was done", Reason.PAUSED, retrying=False)
         self.conditions.flag(SUSPENDED, Reason.PAUSED, "paused: nothing is changed until it is resumed")
         await self.save({})
         # While Kopf waits for a deletion, it tells of no change to the object: the end of the pause is looked for.
@@ -194,8 +196,8 @@ class Reconciliation(Generic[S, T]):
 
     async def save_intents(self) -> None:
         """Save the ledger before acting on it; the first save of a generation also says that work has begun."""
-        ready = self.conditions.get("Ready")
-        waited = ready is not None and ready.reason == Reason.DEPENDENCY_NOT_READY
+        ready = self.conditions.get(READY)
+        waited = ready is not None and ready.reason in (Reason.DEPENDENCY_NOT_READY, Reason.PAUSED)
         if ready is None or waited or ready.observed_generation != self.generation:
             self.conditions.progressing("work has begun", Reason.PROGRESSING, retrying=False)
         await self.save({})

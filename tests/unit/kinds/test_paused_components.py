@@ -55,3 +55,28 @@ async def test_a_project_stays_ready_says_what_is_paused_and_leaves_it_alone(com
     await until_ready(life)
     assert message(life, "Ready") == "all is as the spec says"
     assert message(life, part) == "Succeeded: all is as the spec says"
+
+
+async def test_a_new_project_waits_for_its_paused_component_and_says_so() -> None:
+    life = Life()
+    life.project(components=management("registry", []))
+    await looked_at(life)
+    assert life.reason("shop", "Ready", "DevOpsProject") == "Unknown/Paused"
+    assert life.reason("shop", "Ready", "RegistrySettings") == "Unknown/Paused"
+    assert life.reason("shop", "RegistryReady", "DevOpsProject") == "Unknown/Paused"
+    assert life.reason("shop", "JenkinsReady", "DevOpsProject") == "True/Succeeded"
+    assert life.out.hub.held == {}
+    change(life, components=management("registry", ALL))
+    await until_ready(life)
+
+
+async def test_a_project_that_is_made_suspended_says_so_everywhere_and_begins_when_it_may() -> None:
+    life = Life()
+    life.project(suspend=True)
+    await looked_at(life)
+    for kind in ("DevOpsProject", "RegistrySettings", "JenkinsSettings", "ArgoSettings", "IngressResource"):
+        assert life.reason("shop", "Ready", kind) == "Unknown/Paused"
+        assert life.reason("shop", "Suspended", kind) == "True/Paused"
+    assert outside_calls(life, 0) == []
+    change(life, suspend=False)
+    await until_ready(life)
