@@ -52,6 +52,8 @@ class Step(Generic[World]):
     within: str | None = None
     """The step whose thing holds this one and takes it along: where that is about to be made, this one is not there,
     and is not asked for."""
+    paused: bool = False
+    """Nothing of it is looked at, written or removed; where it was as wanted, it still counts as done."""
     before: Callable[[], Awaitable[None]] | None = None
     """Awaited before its thing is made; what it enters into the ledger is saved with the intent. It may be awaited
     again for another attempt. Where it raises, nothing is made."""
@@ -100,6 +102,8 @@ class Pipeline(Generic[World]):
     async def _look(self, step: Step[World], ledger: Ledger, facts: Facts, planned: list[Attempt[World]]) -> StepResult:
         now = self._clock.now()
         entry = ledger.current(step.name)
+        if step.paused:
+            return _as_it_was(step, entry, facts)
         try:
             resource = step.resource(facts)
             if resource is None:
@@ -234,6 +238,14 @@ class Pipeline(Generic[World]):
 def _is_created(step: str, planned: Sequence[Attempt[Any]]) -> bool:
     """Whether this pass has found the thing of a step absent, and makes it before all that comes after it."""
     return any(each.result.step == step and isinstance(each.action, Create) for each in planned)
+
+
+def _as_it_was(step: Step[Any], entry: Entry | None, facts: Facts) -> StepResult:
+    """What a paused step comes to, by what was last known of its thing."""
+    if entry is not None and entry.state is EntryState.ACTIVE and entry.started_at is None:
+        facts.put(step.name, entry.facts)
+        return StepResult(step.name, StepState.SUCCEEDED, Reason.PAUSED, "paused")
+    return StepResult(step.name, StepState.RUNNING, Reason.PAUSED, "paused before it was as wanted")
 
 
 def _comes_by_itself(step: Step[Any], ledger: Ledger) -> bool:

@@ -54,6 +54,8 @@ class _Preview(Generic[World]):
         ]
 
     async def _of_step(self, step: Step[World]) -> list[Call]:
+        if not step.policy.management:  # it is paused
+            return []
         try:
             resource = step.resource(self.facts)
         except NotYet as missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -74,7 +75,12 @@ async def plan(world: World, subject: Subject[IngressResourceSpec, IngressResour
             return
         step_condition(into, "DNSReady", outcome, ("dns", "published"))
 
-    return Plan(tuple(steps), fields, conditions)
+    return Plan(tuple(map(paused_by_policy, steps)), fields, conditions)
+
+
+def paused_by_policy(step: Step[World]) -> Step[World]:
+    """A component that may do nothing is paused by itself: it does not hold up the other one."""
+    return step if step.policy.management else replace(step, paused=True, gate=False)
 
 
 def published(wanted: Route, ledger: Ledger, now: datetime) -> Callable[[Facts], PublishedName]:

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from ..api.base import EffectivePolicy, Mode, effective
+from ..api.base import EffectivePolicy, IngressComponents, Mode, effective
 from ..api.conditions import Condition, Reason
 from ..api.deployment_record import StepState
 from ..api.errors import ReconcilerError, Waiting
@@ -32,6 +32,7 @@ from ..inputs.subject import (
 )
 from ..resources.catalog import ANSWERS_ITSELF, REMOVALS
 from ..resources.world import World
+from ..services.kubernetes import INGRESS_RESOURCE
 from .kind import KindOfResource
 from .left_behind import Asked, asked, keep, thing_of
 from .planning import plan_of, say_planned
@@ -184,9 +185,15 @@ class Reconciliation(Generic[S, T]):
 
         What cannot be removed has a condition of its own: it may stay for long, and nobody waits for it.
         """
-        if any(is_retired(entry) for entry in self.ledger.remaining):
-            cleaned = await self.lifecycle().clean(self.ledger, self.save_intents, policies, only=is_retired)
-            outcome.replaced = [r for r in cleaned.results if not r.done]
+        retired = [entry for entry in self.ledger.remaining if is_retired(entry)]
+        if retired:
+            # Of a paused component nothing is removed, nor forgotten for want of the right to remove it.
+            paused = {step for step, policy in self.removal_policies().items() if not policy.management}
+            cleaned = await self.lifecycle().clean(
+                self.ledger, self.save_intents, policies, only=lambda e: is_retired(e) and e.step not in paused
+            )
+            held = [StepResult(e.step, StepState.PENDING, Reason.PAUSED, "paused", entry=e) for e in retired]
+            outcome.replaced = [r for r in cleaned.results if not r.done] + [r for r in held if r.step in paused]
             outcome.gone = not outcome.replaced
             self.ledger.entries = [e for e in self.ledger.entries if e.state is not EntryState.CLEANED]
         say_replaced(self.conditions, outcome)
@@ -334,8 +341,17 @@ def pause_of(obj: Mapping[str, Any]) -> str | None:
 
 def is_paused(obj: Mapping[str, Any]) -> bool:
     """By `spec.suspend`, by an empty list of management policies, or by the annotation."""
+    return bool((obj.get("spec") or {}).get("suspend")) or _may_nothing(obj) or pause_of(obj) in ("true", "all")
+
+
+def _may_nothing(obj: Mapping[str, Any]) -> bool:
+    """Whether the list of management policies is empty; of an IngressResource, that of each of its two components."""
     spec = obj.get("spec") or {}
-    return bool(spec.get("suspend")) or spec.get("managementPolicies") == [] or pause_of(obj) in ("true", "all")
+    lists = [spec.get("managementPolicies")]
+    if obj.get("kind") == INGRESS_RESOURCE.kind:
+        own = [(spec.get("components") or {}).get(name) or {} for name in IngressComponents.model_fields]
+        lists = [lists[0] if each.get("managementPolicies") is None else each["managementPolicies"] for each in own]
+    return all(each == [] for each in lists)
 
 
 def is_retired(entry: Entry) -> bool:

@@ -17,7 +17,8 @@ def step_condition(into: Conditions, kind: str, outcome: Outcome, steps: Sequenc
         return
     open_results = [r for r in results if not r.done]
     if not open_results:
-        into.put(kind, "True", Reason.SUCCEEDED)
+        paused = any(r.reason is Reason.PAUSED for r in results)
+        into.put(kind, "True", Reason.SUCCEEDED, "paused" if paused else "")
         return
     first = open_results[0]
     status = "False" if first.state is StepState.FAILED else "Unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
@@ -186,6 +187,28 @@ def test_a_step_that_is_no_gate_holds_up_nothing() -> None:
     assert states_of(outcome.results) == [("x", "Failed"), ("folder", "Running")]
     assert outcome.failure is of(outcome, "x")
     assert bench.writes() == ["items create"]
+
+
+def test_a_paused_step_is_left_as_it_was_and_its_facts_still_count() -> None:
+    bench = Bench()
+    bench.settle(step("folder", FOLDER))
+    reads, writes, before = bench.reads(), bench.writes(), bench.states()
+    outcome = bench.advance(step("folder", Folder(path="elsewhere"), paused=True))
+    assert outcome.ready
+    assert (of(outcome, "folder").reason, bench.states()) == (Reason.PAUSED, before)
+    assert (bench.reads(), bench.writes()) == (reads, writes)
+
+
+def test_a_step_that_is_paused_before_it_was_as_wanted_is_not_done() -> None:
+    bench = Bench()
+    outcome = bench.advance(step("folder", FOLDER, paused=True))
+    assert states_of(outcome.results) == [("folder", "Running")]
+    assert of(outcome, "folder").reason is Reason.PAUSED
+    there = Observation(exists=True, owner=ME)
+    bench.settle(step("x", showing(there)))
+    assert bench.advance(step("x", showing(there), paused=True)).ready
+    bench.advance(step("x", showing(replace(there, failed=(Reason.SYNC_FAILED, "red")))))
+    assert not bench.advance(step("x", showing(there), paused=True)).ready
 
 
 def test_a_step_without_a_resource_is_skipped_and_what_it_had_made_is_retired() -> None:

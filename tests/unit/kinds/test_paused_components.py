@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from .life import Life
+from devops_reconciler.services.kubernetes import INGRESS
+
+from .life import HOST, Life
 from .test_policies import change, looked_at, outside_calls, ready
 
 ALL = ["Observe", "Create", "Update", "Delete"]
@@ -25,6 +27,15 @@ def message(life: Life, type: str, kind: str = "DevOpsProject") -> str:
     found = life.condition("shop", type, kind)
     assert found is not None
     return str(found["message"])
+
+
+def hosts(life: Life) -> list[str]:
+    found = life.out.kubernetes.see(INGRESS, "shop", "shop")
+    return [] if found is None else [rule["host"] for rule in found["spec"]["rules"]]
+
+
+def records(life: Life) -> list[str]:
+    return [record.name for record in life.out.godaddy.zones["example.com"] if record.type == "A"]
 
 
 async def until_ready(life: Life) -> None:
@@ -80,3 +91,84 @@ async def test_a_project_that_is_made_suspended_says_so_everywhere_and_begins_wh
     assert outside_calls(life, 0) == []
     change(life, suspend=False)
     await until_ready(life)
+
+
+# Ingress and DNS record: two components of one child
+
+
+async def test_a_paused_ingress_does_not_pause_its_record() -> None:
+    life = ready()
+    change(life, components=management("ingress", []))
+    await looked_at(life, times=1)
+    life.out.godaddy.zones["example.com"].clear()
+    life.out.kubernetes.remove(INGRESS, "shop", "shop")
+    await looked_at(life)
+    assert (records(life), hosts(life)) == (["shop"], [])
+    assert life.reason("shop", "Ready", "DevOpsProject") == "True/Succeeded"
+    assert "paused: namespace, ingress" in message(life, "IngressReady")
+    assert message(life, "IngressReady", "IngressResource") == "paused"
+    assert life.condition("shop", "Suspended", "IngressResource") is None
+    change(life, components=management("ingress", ALL))
+    await until_ready(life)
+    assert hosts(life) == [HOST]
+
+
+async def test_a_paused_record_does_not_pause_its_ingress() -> None:
+    life = ready()
+    change(life, components=management("dns", []), ingress={"host": "new.example.com"})
+    await looked_at(life)
+    assert (records(life), hosts(life)) == (["shop"], ["new.example.com"])
+    assert life.reason("shop", "Ready", "DevOpsProject") == "True/Succeeded"
+    assert "paused: dns, published" in message(life, "DNSReady")
+    assert message(life, "DNSReady", "IngressResource") == "paused"
+    change(life, components=management("dns", ALL))
+    await until_ready(life)
+    assert records(life) == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("component", "made"), [("ingress", (["shop"], [])), ("dns", ([], [HOST]))], ids=["ingress", "dns"]
+)
+async def test_of_a_new_project_the_other_one_is_made(component: str, made: tuple[list[str], list[str]]) -> None:
+    life = Life()
+    life.project(components=management(component, []))
+    await looked_at(life)
+    assert (records(life), hosts(life)) == made
+    assert life.reason("shop", "Ready", "IngressResource") == "Unknown/Paused"
+    assert life.reason("shop", "Ready", "DevOpsProject") == "Unknown/Paused"
+    change(life, components=management(component, ALL))
+    await until_ready(life)
+    assert (records(life), hosts(life)) == (["shop"], [HOST])
+
+
+async def test_both_paused_pause_the_whole_object() -> None:
+    life = ready()
+    change(life, components=management("ingress", []) | management("dns", []))
+    await looked_at(life, times=1)
+    life.out.godaddy.zones["example.com"].clear()
+    await looked_at(life)
+    assert records(life) == []
+    assert life.reason("shop", "Suspended", "IngressResource") == "True/Paused"
+    assert life.reason("shop", "Ready", "DevOpsProject") == "True/Succeeded"
+
+
+async def test_what_a_paused_component_was_to_remove_stays_and_is_not_forgotten() -> None:
+    life = ready()
+    change(life, argo={"destination": {"server": "https://cluster-2", "namespace": "shop"}})
+    change(life, components=management("ingress", []))
+    await looked_at(life, times=8)
+    assert hosts(life) == [HOST]
+    assert "paused" in message(life, "CleanupVerified", "IngressResource")
+    change(life, components=management("ingress", ALL))
+    await looked_at(life, times=8)
+    assert hosts(life) == []
+    assert life.condition("shop", "CleanupVerified", "IngressResource") is None
+
+
+async def test_a_plan_has_no_call_of_a_paused_component() -> None:
+    life = Life()
+    life.project(mode="Plan", components=management("dns", []) | management("jenkins", []))
+    await life.turn("shop", "DevOpsProject")
+    calls = {call["step"]: call["action"] for call in life.status("shop", "DevOpsProject")["plan"] if "object" in call}
+    assert set(calls) == {"repository", "project", "application", "namespace", "ingress"}
+    assert "would be refused" not in message(life, "Ready")
