@@ -69,6 +69,10 @@ class EnvironmentStatus(StatusModel):
     """Digest of the image that runs there, sha256:…"""
     image: str | None = None
     """Repository of the image that runs there."""
+    repo_url: str | None = Field(default=None, alias="repoURL")
+    """Repository of the manifests that are deployed there, where it is that of the commit."""
+    path: str | None = None
+    """Their folder."""
     url: str | None = None
     """Address of the environment."""
     expires_at: Timestamp | None = None

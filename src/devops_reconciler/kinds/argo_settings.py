@@ -144,7 +144,7 @@ async def _application(
     if held is not None:
         # Made again as it was: the image that runs may be of another repository than the spec names since.
         runs = str(held.get("image") or image.form)
-        pin = release_of(application_name(subject.name), wanted, f"{runs}@{held['digest']}", str(held["commit"]))
+        pin = release_of(application_name(subject.name), wanted, f"{runs}@{held['digest']}", held)
         release = {"source": pin.source_patch({}), "syncPolicy": pin.sync_policy}
     return ArgoApplication(
         name=application_name(subject.name),
@@ -162,8 +162,8 @@ async def _application(
     )
 
 
-def release_of(application: str, wanted: Source, image: str, commit: str) -> ArgoRelease:
-    """What a deployment of this image and commit sets in the application."""
+def release_of(application: str, wanted: Source, image: str, held: dict[str, Any]) -> ArgoRelease:
+    """What the deployment that holds production has set in the application."""
     return ArgoRelease(
         name=application,
         project=wanted.project,
@@ -172,6 +172,8 @@ def release_of(application: str, wanted: Source, image: str, commit: str) -> Arg
         image_name=wanted.name_of(image),
         image_parameter=wanted.image_parameter,
         digest_parameter=wanted.digest_parameter,
-        target_revision=commit if wanted.pinned else None,
+        target_revision=str(held["commit"]) if wanted.pinned else None,
+        repo_url=held.get("repoURL") if wanted.pinned else None,
+        path=held.get("path") if wanted.pinned else None,
         auto_sync=wanted.auto_sync,
     )

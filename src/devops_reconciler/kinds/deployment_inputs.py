@@ -173,7 +173,9 @@ def _rollback_target(record: Record, rivals: Sequence[dict[str, Any]]) -> Rollba
     status = target.get("status") or {}
     if not status.get("commit") or not status.get("image"):
         raise ValidationError(f"rollbackTo: {target['metadata']['name']} never came to an image; name another record")
-    return RollbackTarget(target["metadata"]["name"], status["commit"], status["image"])
+    release = Ledger.load(status.get("applied") or []).current("release")
+    path = release.value.get("path") if release is not None else None
+    return RollbackTarget(target["metadata"]["name"], status["commit"], status["image"], path)
 
 
 def _has_held(obj: dict[str, Any], record: Record) -> bool:

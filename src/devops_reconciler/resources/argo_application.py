@@ -22,7 +22,11 @@ FINALIZER = "resources-finalizer.argocd.argoproj.io"
 
 
 class ArgoApplication(ExternalResource):
-    """Application `<name>`. Owned: project, repository, path, destination, and targetRevision unless released."""
+    """Application `<name>`. Owned: project, destination, and the source unless it is released.
+
+    A deployment sets repository, folder and commit at once: Argo CD refuses a patch after which it cannot render the
+    manifests, so none of them moves by itself.
+    """
 
     service: ClassVar[str] = "argocd"
 
@@ -40,7 +44,7 @@ class ArgoApplication(ExternalResource):
     pin: ArgoRelease | None = Field(default=None, exclude=True)
     """What a deployment sets: for another tool than before, it goes with the path at which that one's files are."""
     released: bool = False
-    """A deployment pins targetRevision: it is then no drift here."""
+    """A deployment has pinned the source to its commit: what the spec says of it since waits for the next one."""
     cascade: bool = True
 
     @property
@@ -69,14 +73,24 @@ class ArgoApplication(ExternalResource):
         source, destination = spec.get("source") or {}, spec.get("destination") or {}
         pairs = {
             "project": (spec.get("project") or "default", self.project),
-            "repoURL": (source.get("repoURL"), self.repo_url),
-            "path": (source.get("path"), self.path),
+            **{name: (source.get(name), wanted) for name, wanted in self._manifests(source).items()},
             "server": (destination.get("server"), self.server),
             "namespace": (destination.get("namespace"), self.namespace),
         }
-        if not self.released:
-            pairs["targetRevision"] = (source.get("targetRevision"), self.target_revision)
         return tuple(name for name, (there, wanted) in pairs.items() if there != wanted)
+
+    def _manifests(self, there: dict[str, Any]) -> dict[str, str]:
+        """Repository, folder and revision as we want them in the source that is `there`.
+
+        Of one that a deployment has pinned only what belongs to its very commit: before a deployment has set its own,
+        or where Argo CD has refused that, it would be refused here, too.
+        """
+        if not self.released:
+            return {"repoURL": self.repo_url, "path": self.path, "targetRevision": self.target_revision}
+        if self.pin is None or there.get("targetRevision") != self.pin.target_revision:
+            return {}
+        known = {"repoURL": self.pin.repo_url, "path": self.pin.path}
+        return {name: value for name, value in known.items() if value is not None}
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
         source = {"repoURL": self.repo_url, "path": self.path, "targetRevision": self.target_revision}
@@ -97,12 +111,10 @@ class ArgoApplication(ExternalResource):
         await world.argocd.create_application({"metadata": metadata, "spec": spec})
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
-        source: dict[str, Any] = {"repoURL": self.repo_url, "path": self.path}
-        if not self.released:
-            source["targetRevision"] = self.target_revision
         found = await self._find(world)
         there = ((found or {}).get("spec") or {}).get("source") or {}
-        if self.pin is not None and self.pin.turns(there):
+        source: dict[str, Any] = self._manifests(there)
+        if not self.released and self.pin is not None and self.pin.turns(there):
             source |= self.pin.tools_patch(there)
         patch = {
             "metadata": {"annotations": {ANNOTATION: me}},

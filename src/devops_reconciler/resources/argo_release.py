@@ -6,7 +6,9 @@ import re
 from typing import Any, ClassVar
 
 from ..api.blocks import SourceKind
+from ..api.errors import ValidationError, Waiting
 from ..engine.resource import Intent, Observation
+from ..services.argocd import outside_its_project
 from ..services.argocd_view import ApplicationView
 from .marks import mark_of
 from .polling import LOOK_AGAIN
@@ -32,6 +34,10 @@ class ArgoRelease(ExternalResource):
     digest_parameter: str
     target_revision: str | None = None
     """The commit; None where the manifests come from another repository."""
+    repo_url: str | None = None
+    path: str | None = None
+    """Repository and folder that go with the commit, since Argo CD refuses a source that it cannot render; None where
+    there is no commit, or where it is not known with what it was deployed."""
     auto_sync: bool
 
     @property
@@ -63,8 +69,8 @@ class ArgoRelease(ExternalResource):
 
     def source_patch(self, source: dict[str, Any]) -> dict[str, Any]:
         """The owned fields of the source, merged into what `source` has: images and parameters of others stay."""
-        commit = {} if self.target_revision is None else {"targetRevision": self.target_revision}
-        return {**commit, **self.tools_patch(source)}
+        pinned = {"repoURL": self.repo_url, "path": self.path, "targetRevision": self.target_revision}
+        return {**{name: value for name, value in pinned.items() if value is not None}, **self.tools_patch(source)}
 
     def tools_patch(self, source: dict[str, Any]) -> dict[str, Any]:
         """The same of the blocks of the tools.
@@ -110,7 +116,13 @@ class ArgoRelease(ExternalResource):
         if found is not None:
             source = (found.get("spec") or {}).get("source") or {}
             patch = {"spec": {"source": self.source_patch(source), "syncPolicy": self.sync_policy}}
-            await world.argocd.patch_application(self.name, self.project, patch)
+            try:
+                await world.argocd.patch_application(self.name, self.project, patch)
+            except ValidationError as error:
+                if not outside_its_project(error):
+                    raise
+                # ArgoSettings is about to allow it, where somebody has just changed the repository.
+                raise Waiting(error.message, after=LOOK_AGAIN) from error
 
 
 def _set(there: list[Any], others: list[Any], mine: list[Any]) -> list[Any]:

@@ -35,6 +35,9 @@ class EnvironmentClaim(ExternalResource):
     commit: str
     image: str
     image_digest: str
+    repo_url: str | None = None
+    path: str | None = None
+    """Repository and folder of the manifests, where they go with the commit."""
     url: str | None = None
     expires_at: datetime | None = None
 
@@ -57,6 +60,8 @@ class EnvironmentClaim(ExternalResource):
             "commit": self.commit,
             "digest": self.image_digest,
             "image": self.image,
+            "repoURL": self.repo_url,
+            "path": self.path,
             "url": self.url,
             "expiresAt": self.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.expires_at else None,
         }

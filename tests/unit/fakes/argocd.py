@@ -39,6 +39,8 @@ class FakeArgo(Service):
         self.health = "Healthy"
         self.slow_deletion = False
         """Deleted applications stay, with their finalizers, until `finish`."""
+        self.folders: dict[str, set[str]] = {}
+        """By commit, the folders with manifests in it; one that is not named here has all."""
         self.follows_source = True
         """The live images are those of the source."""
         self._lost: set[str] = set()
@@ -98,6 +100,13 @@ class FakeArgo(Service):
             text = f'app is not allowed in project "{project}", or the project does not exist'
             raise Waiting(text, after=timedelta(seconds=5), reason=Reason.DEPENDENCY_NOT_READY)
 
+    def _render(self, app: Json) -> None:
+        source = app["spec"].get("source") or {}
+        folders = self.folders.get(str(source.get("targetRevision")))
+        if folders is not None and source.get("path") not in folders:
+            text = f"Unable to generate manifests in {source.get('path')}: app path does not exist"
+            raise ValidationError(f"argocd: application spec is invalid: InvalidSpecError: {text}", status=400)
+
     def _permit(self, app: Json) -> None:
         """By the project, where the test has one."""
         name = app["spec"].get("project")
@@ -154,6 +163,7 @@ class FakeArgo(Service):
         tools = [kind for kind in ("kustomize", "helm", "directory") if (patched["spec"].get("source") or {}).get(kind)]
         if len(tools) > 1:
             raise ValidationError(f"argocd: multiple application sources defined: {','.join(tools)}")
+        self._render(patched)
         self._permit(patched)
         self.apps[name] = patched
         return copy.deepcopy(self.apps[name])

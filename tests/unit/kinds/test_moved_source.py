@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -26,7 +27,8 @@ def change(life: Life, **spec: Any) -> None:
 
 def allowed(life: Life) -> tuple[set[str], set[str]]:
     """Repositories and namespaces of the Argo CD project."""
-    spec = life.out.argocd.app_projects["shop"]["spec"]
+    (project,) = life.out.argocd.app_projects.values()
+    spec = project["spec"]
     return set(spec["sourceRepos"]), {each["namespace"] for each in spec["destinations"]}
 
 
@@ -38,35 +40,40 @@ async def live(**spec: Any) -> Life:
 
 
 async def with_a_preview_left(**spec: Any) -> Life:
-    """`git.url` has changed, and a preview is still of the old one."""
+    """`git.url` has changed, production has been deployed since, and a preview is still of the old one."""
     life = await live(**spec)
     assert await deploy(life, "preview", environment="pr-7") == "True/Succeeded"
     change(life, git={"url": MOVED})
+    await polls(life)
+    life.out.git.commit(MOVED, "main", "8" * 40)
+    assert await deploy(life, "two") == "True/Succeeded"
     await polls(life)
     return life
 
 
 @pytest.mark.parametrize(
-    ("spec", "repository", "namespace"),
+    ("spec", "repository", "namespace", "at_once"),
     [
-        ({"git": {"url": MOVED}}, MOVED, "shop"),
-        ({"argo": {"source": {"repoURL": MANIFESTS}}}, MANIFESTS, "shop"),
-        ({"argo": {"destination": {"namespace": "shop-prod"}}}, GIT_URL, "shop-prod"),
-        ({"argo": {"destination": {"namespace": "shop-prod"}, "project": "new"}}, GIT_URL, "shop-prod"),
+        ({"git": {"url": MOVED}}, MOVED, "shop", False),
+        ({"argo": {"source": {"repoURL": MANIFESTS}}}, MANIFESTS, "shop", True),
+        ({"argo": {"destination": {"namespace": "shop-prod"}}}, GIT_URL, "shop-prod", True),
+        ({"argo": {"destination": {"namespace": "shop-prod"}, "project": "new"}}, GIT_URL, "shop-prod", True),
     ],
 )
-async def test_a_live_project_moves(spec: dict[str, Any], repository: str, namespace: str) -> None:
+async def test_a_live_project_moves(spec: dict[str, Any], repository: str, namespace: str, at_once: bool) -> None:
     life = await live()
     change(life, **spec)
     await polls(life, 5)
     assert life.reason("shop", "Ready", ARGO) == "True/Succeeded"
-    app = life.out.argocd.apps["shop"]["spec"]
-    assert (app["source"]["repoURL"], app["destination"]["namespace"]) == (repository, namespace)
-    (project,) = life.out.argocd.app_projects.values()
-    assert project["spec"]["sourceRepos"] == [repository], "the old one is not allowed any more"
-    assert {each["namespace"] for each in project["spec"]["destinations"]} == {namespace, "shop-*"}
+    source = life.out.argocd.apps["shop"]["spec"]["source"]
+    assert source["repoURL"] == (repository if at_once else GIT_URL), "a commit is not looked for elsewhere"
+    assert allowed(life)[0] == {repository, source["repoURL"]}
     life.out.git.commit(MOVED, "main", "8" * 40)
     assert await deploy(life, "two") == "True/Succeeded"
+    await polls(life)
+    app = life.out.argocd.apps["shop"]["spec"]
+    assert (app["source"]["repoURL"], app["destination"]["namespace"]) == (repository, namespace)
+    assert allowed(life) == ({repository}, {namespace, "shop-*"}), "the old one is not allowed any more"
 
 
 async def test_what_a_preview_still_uses_stays_allowed_and_holds_nobody_up() -> None:
@@ -139,8 +146,11 @@ async def test_what_is_kept_is_where_an_application_is_and_no_pattern_of_before(
 async def test_an_application_that_is_not_ours_keeps_nothing() -> None:
     life = await live()
     theirs = {"metadata": {"name": "theirs"}, "spec": life.out.argocd.apps["shop"]["spec"]}
-    life.out.argocd.apps["theirs"] = theirs
+    life.out.argocd.apps["theirs"] = copy.deepcopy(theirs)
     change(life, git={"url": MOVED})
+    await polls(life)
+    life.out.git.commit(MOVED, "main", "8" * 40)
+    assert await deploy(life, "two") == "True/Succeeded"
     await polls(life)
     assert life.reason("shop", "Ready", ARGO) == "False/OwnershipConflict"
     said = (life.condition("shop", "Ready", ARGO) or {})["message"]
@@ -164,18 +174,18 @@ async def test_an_application_of_ours_adds_nothing_that_its_project_does_not_all
 
 async def test_an_argo_cd_that_judges_by_the_project_of_before_is_asked_again() -> None:
     life = await live()
-    change(life, git={"url": MOVED})
+    change(life, argo={"source": {"repoURL": MANIFESTS}})
     await life.turn("shop", "DevOpsProject")
-    text = f"application repo {MOVED} is not permitted in project 'shop'"
+    text = f"application repo {MANIFESTS} is not permitted in project 'shop'"
     life.out.line.fail("argocd.patch_application", ValidationError(text, status=400))
     await life.turn("shop", ARGO)
     assert life.condition("shop", "Stalled", ARGO) is None, "the spec is right"
     await life.live("shop", kind=ARGO)
-    assert life.out.argocd.apps["shop"]["spec"]["source"]["repoURL"] == MOVED
+    assert life.out.argocd.apps["shop"]["spec"]["source"]["repoURL"] == MANIFESTS
 
 
 async def test_an_application_that_its_project_refuses_for_good_is_refused() -> None:
-    life = await live(driftPolicy="Report")
+    life = await live(driftPolicy="Report", argo={"source": {"repoURL": MANIFESTS}})
     life.out.argocd.app_projects["shop"]["spec"]["destinations"] = []
     change(life, argo={"source": {"path": "elsewhere"}})
     await polls(life)

@@ -53,8 +53,9 @@ async def test_a_deployment_changes_the_tool_of_production_and_nothing_takes_it_
 
 
 async def test_the_tool_moves_with_the_path_and_keeps_the_image_that_runs() -> None:
+    """Where the manifests are in a repository of their own: they are not of a commit that a deployment has set."""
     life = Life()
-    life.project()
+    life.project(argo={"source": {"repoURL": "https://git.example.com/manifests.git"}})
     life.set_up()
     assert await deploy(life, "one") == "True/Succeeded"
     switch(life, "Helm", path="chart")

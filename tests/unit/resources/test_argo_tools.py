@@ -69,13 +69,13 @@ async def test_an_application_with_another_path_gets_the_blocks_for_the_tool_of_
     """Argo CD renders on each patch: the new path cannot be rendered with the old tool, nor the other way round."""
     hand = Hand()
     await hand.bring(APP)
-    await hand.bring(RELEASE)
-    pin = changed(RELEASE, kind=SourceKind.HELM)
-    moved = changed(APP, path="chart", released=True, pin=pin)
+    await hand.bring(changed(RELEASE, target_revision=None))
+    pin = changed(RELEASE, kind=SourceKind.HELM, target_revision=None)
+    moved = changed(APP, path="chart", pin=pin)
     before = len(hand.out.line.calls)
     assert (await hand.bring(moved)).ready
     assert hand.out.line.calls[before:].count("argocd.patch_application") == 1
-    where = {"repoURL": URL, "path": "chart", "targetRevision": "abc123"}
+    where = {"repoURL": URL, "path": "chart", "targetRevision": APP.target_revision}
     assert spec(hand)["source"] == {**where, **block(SourceKind.HELM)}
     assert (await hand.see(pin)).drift == ()
 
