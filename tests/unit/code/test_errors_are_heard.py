@@ -19,6 +19,10 @@ SILENT_ON_PURPOSE: dict[tuple[str, str], str] = {
     ("engine/pipeline.py", "Pipeline._announce"): "the step says it itself when its turn comes",
     ("host/errors.py", "ReconcilerErrorHandler.handle_operation"): "a lost save is counted and tried again at once",
     ("kinds/former_hosts.py", "_is_anothers"): "the removal of the record tells it",
+    (
+        "kinds/project_reconcile.py",
+        "ProjectReconciliation._pass_policies_on",
+    ): "the children keep the policies that they have",
     ("kinds/reconcile.py", "Reconciliation.removal_policies"): "each entry of the ledger has its own policies then",
     ("messages/cluster.py", "time_of"): "a text that is no time is no time",
     ("messages/decoding.py", "_table"): "what others have put there and nobody can read is left out, as documented",
@@ -35,7 +39,7 @@ SILENT_ON_PURPOSE: dict[tuple[str, str], str] = {
     ("runtime/settings_sources.py", "files_of_directory"): "is reported as a problem of the directory",
     ("runtime/secrets.py", "_signature"): "a file that is not there is what its caller looks for, and logs",
     ("services/dns.py", "Nameservers._addresses_of_configured"): "becomes the answer that the server has no address",
-    ("services/dns.py", "Nameservers._ask"): "becomes the error of that server's answer",
+    ("services/dns.py", "Nameservers._reply"): "becomes the error of that server's answer",
     (
         "services/dns.py",
         "_addresses",
