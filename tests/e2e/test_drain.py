@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from testbed.stage import Stage
+from testbed.stage import ZONE, Stage
 from testbed.stage_cluster import KINDS
 from testbed.stage_operator import Operator
 
@@ -110,5 +110,5 @@ async def _comes_back(play: Play, tmp_path: Path) -> None:
     # What the old resources have left is nobody's now, and is found.
     report = json.loads((await outputs(play, "orphans", "--json", code=1))[0])
     names = {row["id"] for row in report["orphans"]}
-    assert {f"{play.project}/{play.project}", f"{play.project}-pr-1", f"A {play.host}"} <= names
+    assert {f"{play.project}/{play.project}", f"{play.project}-pr-1", f"A {play.host} in zone {ZONE}"} <= names
     assert not [name for name in names if newer.project in name]
