@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from .api.base import EffectivePolicy
 from .api.conditions import Reason
@@ -223,25 +223,17 @@ class _Steps:
             commit=str(facts["revision"]["commit"]),
             image=str(facts["image"]["image"]).partition("@")[0],
             image_digest=str(facts["image"]["digest"]),
-            repo_url=self._manifests("repo_url"),
-            path=self._manifests("path"),
+            repo_url=self.revision(facts).url if it.source.pinned else None,
+            path=self._path if it.source.pinned else None,
             url=it.url,
         )
 
-    def _manifests(self, field: Literal["repo_url", "path"]) -> str | None:
-        """Where the manifests of the commit are: as this deployment has set it, which is not the one before it.
-
-        None where they come from another repository.
-        """
-        source, rollback = self._it.source, self._it.rollback
-        if not source.pinned:
-            return None
-        entry = self._ledger.current("release")
-        if entry is not None and (entry.attempts or entry.digest) and entry.value.get(field):
-            return str(entry.value[field])
-        if field == "path" and rollback is not None and rollback.path:
-            return rollback.path
-        return source.path if field == "path" else source.repo_url
+    @property
+    def _path(self) -> str:
+        """The folder of the manifests at the commit: as this deployment has set it, which is not the one before it."""
+        entry, rollback = self._ledger.current("release"), self._it.rollback
+        known = entry.value.get("path") if entry is not None and (entry.attempts or entry.digest) else None
+        return str(known or (rollback.path if rollback else None) or self._it.source.path)
 
     def namespace(self, facts: Facts) -> DestinationNamespace:
         it = self._it
@@ -275,8 +267,8 @@ class _Steps:
             image_parameter=it.source.image_parameter,
             digest_parameter=it.source.digest_parameter,
             target_revision=str(facts["revision"]["commit"]) if it.source.pinned else None,
-            repo_url=self._manifests("repo_url"),
-            path=self._manifests("path"),
+            repo_url=self.revision(facts).url if it.source.pinned else None,
+            path=self._path if it.source.pinned else None,
             auto_sync=it.source.auto_sync,
         )
 

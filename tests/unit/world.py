@@ -103,6 +103,7 @@ def outside(**changes: Any) -> Outside:
     line, clock = Line(), FakeClock()
     kubernetes, jenkins, argocd = FakeKubernetes(line, clock), FakeJenkins(line, clock), FakeArgo(line, clock)
     hub, godaddy, git, prober = FakeHub(line), FakeGoDaddy(line), FakeGit(line), FakeProber(line)
+    argocd.commits = git.revisions
     registry, nameservers = FakeRegistry(line, hub), FakeNameservers(line, godaddy)
     jenkins.pushes = lambda parameters: _push(hub, parameters)
     found = settings(**changes)

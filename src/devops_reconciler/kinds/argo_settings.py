@@ -63,12 +63,13 @@ async def plan(world: World, subject: Argo) -> Plan:
         password_version=login.version if login else "",
         user=f"{subject.namespace}/{name}",
     )
+    owner = await _owner(world, subject)
     project = ArgoProject(
         name=wanted.project,
-        source_repos=(wanted.repo_url,),
+        source_repos=_repositories(wanted, owner),
         destinations=_destinations(place, preview_namespaces(world.settings, subject.namespace, name)),
     )
-    application = await _application(world, subject, wanted, place, image)
+    application = _application(subject, wanted, place, image, find(owner, PRODUCTION))
     policy = effective(spec, None, ComponentName.ARGO)
     url = f"{world.settings.argocd_endpoint}/applications/{world.settings.argocd_namespace}/{application.name}"
 
@@ -132,13 +133,23 @@ async def _path_of_project_file(world: World, subject: Argo) -> str | None:
     return str(path) if path else None
 
 
-async def _application(
-    world: World, subject: Argo, wanted: Source, place: Place, image: ImageRepository
+async def _owner(world: World, subject: Argo) -> dict[str, Any] | None:
+    """The DevOpsProject that it belongs to, where it does to any."""
+    if controller(subject.obj) is None:
+        return None
+    return await world.kubernetes.get(DEVOPS_PROJECT, subject.namespace, subject.name)
+
+
+def _repositories(wanted: Source, owner: dict[str, Any] | None) -> tuple[str, ...]:
+    """That of the spec, and those that the environments were deployed from and may be made again from."""
+    environments = ((owner or {}).get("status") or {}).get("environments") or ()
+    deployed = [str(each["repoURL"]) for each in environments if each.get("repoURL")]
+    return tuple(dict.fromkeys((wanted.repo_url, *(deployed if wanted.pinned else ()))))
+
+
+def _application(
+    subject: Argo, wanted: Source, place: Place, image: ImageRepository, held: dict[str, Any] | None
 ) -> ArgoApplication:
-    held = None
-    if controller(subject.obj) is not None:
-        project = await world.kubernetes.get(DEVOPS_PROJECT, subject.namespace, subject.name)
-        held = find(project, PRODUCTION)
     release: dict[str, Any] = {}
     pin = None
     if held is not None:

@@ -146,7 +146,7 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
     async def plan_only(self) -> Verdict:
         """What is there of the children plans, too: each writes for itself outside."""
         for kind, child in await self._children():
-            await self._set(kind, child, {"mode": Mode.PLAN.value})
+            await self._set(kind, child, {"mode": Mode.PLAN.value, "suspend": False})
         return await super().plan_only()
 
     async def planned_calls(self) -> list[dict[str, Any]]:

@@ -21,6 +21,9 @@ from .marks import PROJECT_LABEL
 from .polling import SHORTEST
 from .world import ExternalResource, World
 
+MANIFESTS = ("repoURL", "path")
+"""Where the manifests of an environment are, which its entry may not say."""
+
 
 class EnvironmentClaim(ExternalResource):
     """`<environment>` of project `<project>`, held by `<record>` with what it runs there."""
@@ -50,7 +53,9 @@ class EnvironmentClaim(ExternalResource):
         held = find(project, self.environment)
         if held is None or held.get("holder") != self.record:
             return ABSENT
-        drift = tuple(name for name, value in self._entry().items() if held.get(name) != value)
+        # What the CRD of before does not know is not kept: that is no drift.
+        wanted = {name: value for name, value in self._entry().items() if name in held or name not in MANIFESTS}
+        drift = tuple(name for name, value in wanted.items() if held.get(name) != value)
         return Observation(exists=True, drift=drift, facts={"holder": self.record})
 
     def _entry(self) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class FakeArgo(Service):
         self.health = "Healthy"
         self.slow_deletion = False
         """Deleted applications stay, with their finalizers, until `finish`."""
+        self.commits: dict[str, dict[str, str]] = {}
+        """By repository, the revisions that it has; of others nothing is known."""
         self.folders: dict[str, set[str]] = {}
         """By commit, the folders with manifests in it; one that is not named here has all."""
         self.follows_source = True
@@ -102,10 +104,17 @@ class FakeArgo(Service):
 
     def _render(self, app: Json) -> None:
         source = app["spec"].get("source") or {}
-        folders = self.folders.get(str(source.get("targetRevision")))
-        if folders is not None and source.get("path") not in folders:
-            text = f"Unable to generate manifests in {source.get('path')}: app path does not exist"
-            raise ValidationError(f"argocd: application spec is invalid: InvalidSpecError: {text}", status=400)
+        revision = str(source.get("targetRevision"))
+        folders = self.folders.get(revision)
+        path, known = source.get("path"), self.commits.get(str(source.get("repoURL")))
+        text = f"Unable to generate manifests in {path}: "
+        if known is not None and revision not in known:
+            text += f"unable to resolve '{revision}' to a commit SHA"
+        elif folders is not None and path not in folders:
+            text += "app path does not exist"
+        else:
+            return
+        raise ValidationError(f"argocd: application spec is invalid: InvalidSpecError: {text}", status=400)
 
     def _permit(self, app: Json) -> None:
         """By the project, where the test has one."""

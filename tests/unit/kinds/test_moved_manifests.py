@@ -100,6 +100,25 @@ async def test_a_deployment_under_way_keeps_the_folder_with_which_it_began() -> 
     assert source(life)["path"] == NEW
 
 
+async def test_definitions_of_an_older_operator_that_keep_no_folder_hold_up_no_deployment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    life = await moved()
+    patch_status = life.out.kubernetes.patch_status
+
+    async def pruned(kind: Any, namespace: str, name: str, fields: dict[str, Any], **options: Any) -> Any:
+        for each in fields.get("environments", []):
+            each.pop("path", None)
+            each.pop("repoURL", None)
+        return await patch_status(kind, namespace, name, fields, **options)
+
+    monkeypatch.setattr(life.out.kubernetes, "patch_status", pruned)
+    writes = life.out.line.count("kubernetes.patch_status DevOpsProject")
+    assert await deploy(life, "two") == "True/Succeeded"
+    assert source(life)["path"] == NEW
+    assert life.out.line.count("kubernetes.patch_status DevOpsProject") - writes <= 2
+
+
 async def test_of_a_deployment_of_an_older_operator_the_folder_is_not_known_and_left_alone() -> None:
     life = await moved()
     project = life.see("shop", "DevOpsProject")

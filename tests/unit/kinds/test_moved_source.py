@@ -121,9 +121,24 @@ async def test_while_a_preview_holds_it_nothing_is_written_and_little_is_asked_f
     for _ in range(3):
         await life.turn("shop", ARGO)
     calls = [each for each in life.out.line.since(before) if each.startswith("argocd.")]
-    steps = ["argocd.repository", "argocd.project", "argocd.applications", "argocd.application"]
+    steps = ["argocd.repository", "argocd.project", "argocd.application"]
     assert calls == [*steps, "argocd.repository", "argocd.applications"] * 3, "the last two are for what is to go"
     assert len(life.out.kubernetes.writes) == writes
+
+
+@pytest.mark.parametrize("lost", ["apps", "app_projects"])
+async def test_what_is_lost_before_the_next_deployment_is_made_again_for_the_repository_of_before(lost: str) -> None:
+    life = await live()
+    change(life, git={"url": MOVED})
+    await polls(life)
+    before = life.out.argocd.apps["shop"]["spec"]["source"]
+    getattr(life.out.argocd, lost).clear()
+    await polls(life)
+    assert life.reason("shop", "Ready", ARGO) == "True/Succeeded"
+    assert life.out.argocd.apps["shop"]["spec"]["source"] == before
+    assert allowed(life)[0] == {GIT_URL, MOVED}
+    life.out.git.commit(MOVED, "main", "8" * 40)
+    assert await deploy(life, "two") == "True/Succeeded"
 
 
 async def test_a_project_at_rest_needs_no_list_of_its_applications() -> None:

@@ -106,6 +106,15 @@ async def test_a_plan_of_a_change_has_the_child_that_would_be_written_and_no_oth
     assert [(c["step"], c["action"]) for c in plan(life)] == [("JenkinsSettings", "Update"), ("job", "Update")]
 
 
+async def test_children_of_a_project_that_plans_plan_again_after_a_pause() -> None:
+    life = live_project_that_plans()
+    await looked_at(life)
+    for suspended in (True, False):
+        life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": {"suspend": suspended}})
+        await looked_at(life)
+        assert {life.see("shop", kind)["spec"]["suspend"] for kind in CHILDREN} == {suspended}
+
+
 async def test_a_project_that_plans_leaves_the_child_of_another_one_as_it_is() -> None:
     life = live_project_that_plans()
     foreign = {"ownerReferences": [{"kind": "DevOpsProject", "name": "shop", "uid": "another", "controller": True}]}
