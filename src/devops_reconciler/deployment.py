@@ -223,17 +223,21 @@ class _Steps:
             commit=str(facts["revision"]["commit"]),
             image=str(facts["image"]["image"]).partition("@")[0],
             image_digest=str(facts["image"]["digest"]),
-            repo_url=self.revision(facts).url if it.source.pinned else None,
-            path=self._path if it.source.pinned else None,
+            **self._manifests(facts),
             url=it.url,
         )
 
-    @property
-    def _path(self) -> str:
-        """The folder of the manifests at the commit: as this deployment has set it, which is not the one before it."""
+    def _manifests(self, facts: Facts) -> dict[str, str]:
+        """Where those of the commit are; nothing where they come from another repository.
+
+        The folder is as this deployment has set it, which is not the one before it.
+        """
+        if not self._it.source.pinned:
+            return {}
         entry, rollback = self._ledger.current("release"), self._it.rollback
         known = entry.value.get("path") if entry is not None and (entry.attempts or entry.digest) else None
-        return str(known or (rollback.path if rollback else None) or self._it.source.path)
+        path = str(known or (rollback.path if rollback else None) or self._it.source.path)
+        return {"repo_url": self.revision(facts).url, "path": path}
 
     def namespace(self, facts: Facts) -> DestinationNamespace:
         it = self._it
@@ -267,8 +271,7 @@ class _Steps:
             image_parameter=it.source.image_parameter,
             digest_parameter=it.source.digest_parameter,
             target_revision=str(facts["revision"]["commit"]) if it.source.pinned else None,
-            repo_url=self.revision(facts).url if it.source.pinned else None,
-            path=self._path if it.source.pinned else None,
+            **self._manifests(facts),
             auto_sync=it.source.auto_sync,
         )
 

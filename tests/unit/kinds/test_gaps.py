@@ -65,16 +65,18 @@ async def test_one_that_does_not_stay_healthy_after_the_gap_has_had_its_time() -
     assert life.reason("one") == "True/HealthTimeout"
 
 
-def away(life: Life) -> None:
-    life.out.line.fail("registry.digest", ExternalServiceError("registry: 503", service="registry"), times=10_000)
-
-
-async def test_a_build_that_went_well_waits_for_a_registry_that_is_away() -> None:
+def without_registry() -> Life:
+    """A deployment begins, and the registry is away."""
     life = Life()
     life.project()
     life.set_up()
-    away(life)
+    life.out.line.fail("registry.digest", ExternalServiceError("registry: 503", service="registry"), times=10_000)
     life.record("one")
+    return life
+
+
+async def test_a_build_that_went_well_waits_for_a_registry_that_is_away() -> None:
+    life = without_registry()
     began = life.out.clock.now()
     while life.out.clock.now() - began < GAP:
         await life.turn("one")
@@ -87,11 +89,7 @@ async def test_a_build_that_went_well_waits_for_a_registry_that_is_away() -> Non
 
 
 async def test_a_registry_that_stays_away_fails_the_deployment_and_is_named() -> None:
-    life = Life()
-    life.project()
-    life.set_up()
-    away(life)
-    life.record("one")
+    life = without_registry()
     await life.live("one", most=4000)
     assert life.reason("one") == "True/ExternalServiceError"
     assert "registry: 503" in str(life.status("one"))

@@ -12,7 +12,7 @@ from devops_reconciler.api.errors import (
 )
 
 from .bench import AWAY, SECOND, Bench
-from .broker import turns, until
+from .broker import FakeDelivery, turns, until
 from .samples import reconcile
 
 
@@ -21,6 +21,16 @@ async def fail_again(bench: Bench, sleepers: int = 1) -> None:
     await until(lambda: bench.clock.sleepers == sleepers)
     bench.clock.advance(8 * SECOND)
     await turns()
+
+
+async def one_that_fails_alone(bench: Bench) -> FakeDelivery:
+    """e-1 of a project that cannot be written waits, since one of another project was written."""
+    bench.inbox.errors["e-1"] = AWAY
+    alone = bench.take(reconcile("deploy", "e-1", project="sick"))
+    await until(lambda: bench.deliveries.held == 1)
+    other = bench.take(reconcile("deploy", "e-2", project="well"))
+    await until(lambda: other.acks == 1 and bench.deliveries.waiting() == 1)
+    return alone
 
 
 async def test_one_that_fails_alone_waits_and_holds_up_nobody(bench: Bench) -> None:
@@ -50,11 +60,7 @@ async def test_one_that_fails_alone_waits_and_holds_up_nobody(bench: Bench) -> N
 
 async def test_the_time_of_one_that_fails_alone_runs_only_while_others_are_written(bench: Bench) -> None:
     """Where nothing else comes, it may be that the API server has gone away since."""
-    bench.inbox.errors["e-1"] = AWAY
-    alone = bench.take(reconcile("deploy", "e-1", project="sick"))
-    await until(lambda: bench.deliveries.held == 1)
-    other = bench.take(reconcile("deploy", "e-2", project="well"))
-    await until(lambda: other.acks == 1 and bench.deliveries.waiting() == 1)
+    alone = await one_that_fails_alone(bench)
     for _ in range(300):
         await fail_again(bench)
     another = bench.take(reconcile("deploy", "e-3", project="well"))
@@ -92,11 +98,7 @@ async def test_what_is_written_while_another_one_is_tried_shows_that_it_fails_al
 
 
 async def test_one_that_failed_alone_and_is_written_is_as_any_other(bench: Bench) -> None:
-    bench.inbox.errors["e-1"] = AWAY
-    alone = bench.take(reconcile("deploy", "e-1", project="sick"))
-    await until(lambda: bench.deliveries.held == 1)
-    other = bench.take(reconcile("deploy", "e-2", project="well"))
-    await until(lambda: other.acks == 1 and bench.deliveries.waiting() == 1)
+    alone = await one_that_fails_alone(bench)
     del bench.inbox.errors["e-1"]
     await fail_again(bench)
     await until(lambda: alone.acks == 1)
@@ -106,11 +108,7 @@ async def test_one_that_failed_alone_and_is_written_is_as_any_other(bench: Bench
 
 
 async def test_while_the_api_server_is_away_the_time_of_one_that_failed_alone_stands_still(bench: Bench) -> None:
-    bench.inbox.errors["e-1"] = AWAY
-    alone = bench.take(reconcile("deploy", "e-1", project="sick"))
-    await until(lambda: bench.deliveries.held == 1)
-    other = bench.take(reconcile("deploy", "e-2", project="well"))
-    await until(lambda: other.acks == 1 and bench.deliveries.waiting() == 1)
+    alone = await one_that_fails_alone(bench)
     bench.inbox.error = AWAY
     held = bench.take(reconcile("deploy", "e-3", project="well"))
     await until(lambda: bench.deliveries.held == 1)
