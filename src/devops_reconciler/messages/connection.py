@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
-import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import (
     AMQPException,
     ChannelInvalidStateError,
@@ -34,6 +34,7 @@ from ..runtime.logs import get_logger
 from ..runtime.secrets import Secrets
 from ..runtime.settings import RabbitmqVariables
 from .decoding import be_tolerant
+from .wire import CertificateEnds, WiredConnection
 
 SERVICE = "rabbitmq"
 HEARTBEAT = timedelta(seconds=5)
@@ -64,28 +65,36 @@ async def connect(
     secrets: Secrets | None = None,
     *,
     name: str = "devops-reconciler",
-    certificate_ends: Callable[[float], None] | None = None,
+    certificate_ends: CertificateEnds | None = None,
 ) -> AbstractConnection:
     """A new connection. `secrets` gives the login of the moment, else the settings do; `name` shows at the broker.
 
-    `certificate_ends` is told, where there is TLS, when the broker's certificate ends (unix time).
+    `certificate_ends` is told, where there is TLS, when the broker's certificate ends.
     Raises CredentialsError for a refused login, ExternalServiceError for all else. No error has the password in it.
     """
     username, password = _login(settings, secrets)
     where = f"{settings.rabbitmq_host}:{settings.rabbitmq_port}"
-    opened = aio_pika.connect(
-        host=settings.rabbitmq_host,
-        port=settings.rabbitmq_port,
-        login=username,
-        password=password,
-        virtualhost=settings.rabbitmq_vhost,
-        ssl=settings.rabbitmq_tls,
-        ssl_context=_tls(certificate_ends) if settings.rabbitmq_tls else None,
+    tls = settings.rabbitmq_tls
+    connection = WiredConnection(
+        make_url(
+            host=settings.rabbitmq_host,
+            port=settings.rabbitmq_port,
+            login=username,
+            password=password,
+            virtualhost=settings.rabbitmq_vhost,
+            ssl=tls,
+            heartbeat=int(HEARTBEAT.total_seconds()),
+        ),
+        ssl_context=ssl.create_default_context() if tls else None,
         client_properties={"connection_name": name},
-        heartbeat=int(HEARTBEAT.total_seconds()),
+        certificate_ends=certificate_ends,
     )
+    handed_over = False
     try:
-        return await ask(f"connect to {where}, virtual host '{settings.rabbitmq_vhost}'", opened, CONNECT_TIMEOUT)
+        what = f"connect to {where}, virtual host '{settings.rabbitmq_vhost}'"
+        await ask(what, connection.connect(), CONNECT_TIMEOUT)
+        handed_over = True
+        return connection
     except CredentialsError as error:
         raise CredentialsError(
             f"RabbitMQ at {where} does not accept the user '{username}'; check RABBITMQ_USERNAME and RABBITMQ_PASSWORD"
@@ -98,21 +107,9 @@ async def connect(
             "not exist, or the user may not use it; check RABBITMQ_VHOST and the user's permissions",
             reason=Reason.PERMISSION_DENIED,
         ) from error
-
-
-def _tls(certificate_ends: Callable[[float], None] | None) -> ssl.SSLContext:
-    """The system's trust. aiormq hands out no socket, so the end of a handshake is where the certificate shows."""
-
-    class Seen(ssl.SSLObject):
-        def do_handshake(self) -> None:
-            super().do_handshake()
-            ends = (self.getpeercert() or {}).get("notAfter")
-            if isinstance(ends, str) and certificate_ends is not None:
-                certificate_ends(ssl.cert_time_to_seconds(ends))
-
-    context = ssl.create_default_context()
-    context.sslobject_class = Seen
-    return context
+    finally:
+        if not handed_over:
+            connection.cut()
 
 
 def _login(settings: RabbitmqVariables, secrets: Secrets | None) -> tuple[str, str]:
@@ -193,6 +190,9 @@ async def close(connection: AbstractConnection) -> None:
         await ask("close the connection", connection.close(), CLOSE_TIMEOUT)
     except ReconcilerError as error:
         _log.debug("A connection was not closed in order", error=error.message)
+    finally:
+        if isinstance(connection, WiredConnection):
+            connection.cut()
 
 
 async def probe(connect_: Connect) -> str:
