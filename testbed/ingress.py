@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from types import TracebackType
 
@@ -115,11 +115,12 @@ class LoopbackIngress:
             self._changed.notify_all()
         for ingress in list(self._ingresses.values()):
             await self._publish_address(ingress)
-        async for event in self._api.watch(INGRESSES, found["metadata"]["resourceVersion"]):
-            if event["type"] == "ERROR":
-                return
-            if event["type"] != "BOOKMARK":
-                await self._take(event)
+        async with aclosing(self._api.watch(INGRESSES, found["metadata"]["resourceVersion"])) as events:
+            async for event in events:
+                if event["type"] == "ERROR":
+                    return
+                if event["type"] != "BOOKMARK":
+                    await self._take(event)
 
     async def _take(self, event: Object) -> None:
         ingress = event["object"]

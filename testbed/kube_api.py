@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ class KubeApi:
             answer: Object = json.loads(text)
             return answer
 
-    async def watch(self, path: str, resource_version: str) -> AsyncIterator[Object]:
+    async def watch(self, path: str, resource_version: str) -> AsyncGenerator[Object, None]:
         """Events ``{"type", "object"}`` after this version of the collection, until the server ends the stream."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT.total_seconds())
         parameters = {"watch": "true", "resourceVersion": resource_version, "allowWatchBookmarks": "true"}
@@ -147,9 +147,14 @@ class KubeApi:
         ):
             if not response.ok:
                 raise KubeApiError("GET", path, response.status, await response.text())
-            async for line in response.content:
-                event: Object = json.loads(line)
-                yield event
+            try:
+                async for line in response.content:
+                    event: Object = json.loads(line)
+                    yield event
+            finally:
+                # In order, it would end only when the server agrees, and the event loop may be gone by then.
+                if response.connection is not None and response.connection.transport is not None:
+                    response.connection.transport.abort()
 
 
 def _root(version: str) -> str:

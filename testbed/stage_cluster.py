@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
@@ -73,12 +74,13 @@ class Cluster(KubeApi):
                     for last in found["items"]:
                         if matches(last):
                             return last
-                    async for event in self.watch(selected, found["metadata"]["resourceVersion"]):
-                        if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
-                            continue
-                        last = event["object"] if event["type"] != "DELETED" else {}
-                        if last and matches(last):
-                            return last
+                    async with aclosing(self.watch(selected, found["metadata"]["resourceVersion"])) as events:
+                        async for event in events:
+                            if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
+                                continue
+                            last = event["object"] if event["type"] != "DELETED" else {}
+                            if last and matches(last):
+                                return last
         except TimeoutError:
             shown = json.dumps(told(last), indent=1) if last else "it is not there"
             raise TimeoutError(
@@ -120,10 +122,11 @@ class Cluster(KubeApi):
                     if not found["items"]:
                         return
                     last = found["items"][0]
-                    async for event in self.watch(selected, found["metadata"]["resourceVersion"]):
-                        if event["type"] == "DELETED":
-                            return
-                        last = event.get("object", last)
+                    async with aclosing(self.watch(selected, found["metadata"]["resourceVersion"])) as events:
+                        async for event in events:
+                            if event["type"] == "DELETED":
+                                return
+                            last = event.get("object", last)
         except TimeoutError:
             shown = json.dumps(told(last), indent=1)
             raise TimeoutError(

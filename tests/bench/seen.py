@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import timedelta
 
 from testbed.kube_api import KubeApi, Object
@@ -49,12 +49,13 @@ class Seen:
                     await task
 
     async def _watch(self, path: str, version: str) -> None:
-        async for event in self._kube.watch(path, version):
-            uid = event["object"]["metadata"].get("uid", "")
-            if event["type"] == "ADDED":
-                self._new.add(uid)
-            elif event["type"] == "MODIFIED" and (self._old or uid in self._new) and self._matches(event["object"]):
-                self.times.setdefault(uid, time.monotonic())
+        async with aclosing(self._kube.watch(path, version)) as events:
+            async for event in events:
+                uid = event["object"]["metadata"].get("uid", "")
+                if event["type"] == "ADDED":
+                    self._new.add(uid)
+                elif event["type"] == "MODIFIED" and (self._old or uid in self._new) and self._matches(event["object"]):
+                    self.times.setdefault(uid, time.monotonic())
         raise ConnectionError(f"the watch of {path} has ended")
 
     async def reach(self, count: int, deadline: timedelta) -> None:

@@ -139,12 +139,21 @@ class AiohttpTransport:
             head = Response(reply.status, {name.lower(): value for name, value in reply.headers.items()})
             if reply.status >= 400:
                 head = Response(head.status, head.headers, await reply.content.read(64 * 1024))
-            yield head, _lines(reply.content)
+            try:
+                yield head, _lines(reply.content)
+            finally:
+                _cut(reply)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _cut(reply: aiohttp.ClientResponse) -> None:
+    """End the connection of an answer without an end. In order, TLS waits half a minute for the other side to agree."""
+    if reply.connection is not None and reply.connection.transport is not None:
+        reply.connection.transport.abort()
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:
