@@ -85,6 +85,12 @@ class Deployment:
     def url(self) -> str:
         return address_of(self.route.host, tls=self.route.tls_secret is not None)
 
+    @property
+    def asks_commit(self) -> bool:
+        """Whether `.freeleaps.yaml` of the commit says where its manifests are: nobody else does."""
+        known = self.rollback is not None and self.rollback.path is not None
+        return self.source.pinned and not self.source.path_is_said and not known
+
 
 def steps(
     it: Deployment,
@@ -177,6 +183,7 @@ class _Steps:
             revision=it.rollback.commit if it.rollback else it.revision,
             username=it.git.username if it.git else "",
             password=it.git.password if it.git else "",
+            finds_path=it.asks_commit,
         )
 
     def build(self, facts: Facts) -> JenkinsBuild:
@@ -230,14 +237,17 @@ class _Steps:
     def _manifests(self, facts: Facts) -> dict[str, str]:
         """Where those of the commit are; nothing where they come from another repository.
 
-        The folder is as this deployment has set it, which is not the one before it.
+        The folder is as this deployment has set it, which is not the one before it. Else it is that of the record to
+        go back to, of the spec, or of the commit.
         """
-        if not self._it.source.pinned:
+        source, rollback, entry = self._it.source, self._it.rollback, self._ledger.current("release")
+        if not source.pinned:
             return {}
-        entry, rollback = self._ledger.current("release"), self._it.rollback
         known = entry.value.get("path") if entry is not None and (entry.attempts or entry.digest) else None
-        path = str(known or (rollback.path if rollback else None) or self._it.source.path)
-        return {"repo_url": self.revision(facts).url, "path": path}
+        path = known or (rollback.path if rollback else None)
+        if path is None and not source.path_is_said:
+            path = facts["revision"].get("path")  # None: found by an older operator, or when none was needed
+        return {"repo_url": self.revision(facts).url, "path": str(path or source.path)}
 
     def namespace(self, facts: Facts) -> DestinationNamespace:
         it = self._it

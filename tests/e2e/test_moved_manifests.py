@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 from devops_reconciler.api.names import plain_name
@@ -25,27 +27,29 @@ async def test_manifests_move_with_a_deployment_and_back_with_a_rollback(play: P
         ".freeleaps.yaml": PROJECT_FILE.replace("path: deploy", "path: k8s"),
     }
     await (await play.sample()).commit("Move the manifests", moved)
-    await _read(play, "k8s")
-    assert source(play)["path"] == "deploy", "what runs is left alone"
 
     second = await play.deploy()
 
     assert (source(play)["path"], source(play)["targetRevision"]) == ("k8s", second["status"]["commit"])
     assert (await play.visit()).image == second["status"]["image"]
+    await _read(play, "k8s")
     await (await play.send("rollback", to=first["metadata"]["name"])).ended()
     assert (source(play)["path"], source(play)["targetRevision"]) == ("deploy", first["status"]["commit"])
     assert (await play.visit()).image == first["status"]["image"]
+    await _read(play, "k8s")
+    assert source(play)["path"] == "deploy", "what runs is left alone"
 
 
 async def _read(play: Play, folder: str) -> None:
     """JenkinsSettings has read the file, and ArgoSettings knows the folder by it."""
+    asked = uuid4().hex
     for kind in ("jenkinssettings", "argosettings"):
-        change = {"metadata": {"annotations": {"freeleaps.com/requestedAt": folder}}}
+        change = {"metadata": {"annotations": {"freeleaps.com/requestedAt": asked}}}
         await play.stage.kube.patch(path(kind, play.project), change)
         await play.stage.kube.until(
             kind,
             play.project,
-            lambda it: it["status"].get("lastHandledReconcileAt") == folder,
+            lambda it: it["status"].get("lastHandledReconcileAt") == asked,
             f"{kind} is looked at again",
             DEADLINE,
         )

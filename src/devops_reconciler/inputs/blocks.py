@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from ..api.blocks import IN_CLUSTER, ArgoBlock, Destination, IngressBlock, SourceKind
 from ..api.errors import ValidationError
 from ..api.names import default_zone, image_form, is_in_zone, plain_name
+from ..api.project_file import ROOT
 from ..runtime.settings import Settings
 
 
@@ -182,6 +183,8 @@ class Source:
     project: str
     repo_url: str
     path: str
+    path_is_said: bool
+    """By the spec; else a deployment takes the one that `.freeleaps.yaml` of its own commit says."""
     target_revision: str
     kind: SourceKind
     pinned: bool
@@ -196,12 +199,13 @@ class Source:
 
 
 def source(block: ArgoBlock, name: str, git_url: str, branch: str, file_path: str | None) -> Source:
-    """The source; `file_path` is what .freeleaps.yaml says."""
+    """The source; `file_path` is what .freeleaps.yaml at the head of the branch says."""
     url = block.source.repo_url or git_url
     return Source(
         project=block.project or name,
         repo_url=url,
-        path=block.source.path or file_path or ".",
+        path=block.source.path or file_path or ROOT,
+        path_is_said=bool(block.source.path),
         target_revision=block.source.target_revision or branch,
         kind=block.source.kind,
         pinned=url == git_url,

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
-
-import pydantic
-import yaml
 
 from ..api.conditions import Reason
 from ..api.errors import ValidationError
 from ..api.git import GitSpec
-from ..api.jenkins_settings import ProjectFileArgo, ProjectFileJenkins, ProjectFileStatus
+from ..api.jenkins_settings import ProjectFileStatus
+from ..api.project_file import FILE, parse_project_file
 from ..resources.world import World
 from ..services.git import GitCredentials
 from .logins import git_login
-
-FILE = ".freeleaps.yaml"
-
-
-class _Content(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="ignore")
-
-    jenkins: ProjectFileJenkins = ProjectFileJenkins()
-    argo: ProjectFileArgo = ProjectFileArgo()
 
 
 async def read_project_file(
@@ -50,19 +38,3 @@ def _status(body: bytes | None, commit: str, now: datetime, git: GitSpec) -> Pro
         return ProjectFileStatus(commit=commit, found=False, read_at=now)
     content = parse_project_file(body, f"{FILE} of {git.url} at {commit[:12]}")
     return ProjectFileStatus(commit=commit, found=True, read_at=now, jenkins=content.jenkins, argo=content.argo)
-
-
-def parse_project_file(body: bytes, where: str) -> _Content:
-    """The file's content; raises ValidationError that names the line or the field."""
-    try:
-        value: Any = yaml.safe_load(body)
-    except RecursionError as error:
-        raise ValidationError(f"{where} is not YAML that anybody could read: it is nested too deep") from error
-    except (yaml.YAMLError, ValueError) as error:
-        # ValueError: bytes that are no text, and what YAML takes for a date or a number and Python cannot.
-        raise ValidationError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
-    try:
-        return _Content.model_validate(value or {})
-    except pydantic.ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
-        raise ValidationError(f"{where}: {problems}") from error

@@ -93,10 +93,9 @@ class ArgoApplication(ExternalResource):
         return {name: value for name, value in known.items() if value is not None}
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
-        source = {"repoURL": self.repo_url, "path": self.path, "targetRevision": self.target_revision}
         spec: dict[str, Any] = {
             "project": self.project,
-            "source": {**source, **(self.release.get("source") or {})},
+            "source": {**self._first_source(), **(self.release.get("source") or {})},
             "destination": {"server": self.server, "namespace": self.namespace},
         }
         if self.release.get("syncPolicy"):
@@ -109,6 +108,16 @@ class ArgoApplication(ExternalResource):
             "finalizers": [FINALIZER],
         }
         await world.argocd.create_application({"metadata": metadata, "spec": spec})
+
+    def _first_source(self) -> dict[str, str]:
+        """Where a deployment makes it: at once its commit, whose folder the head of the branch may not have.
+
+        Not where the repository has changed since: the Argo CD project may not allow the one of before yet.
+        """
+        source = {"repoURL": self.repo_url, "path": self.path, "targetRevision": self.target_revision}
+        if self.released and self.pin is not None and self.pin.repo_url == self.repo_url:
+            source |= self.pin.manifests
+        return source
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
         found = await self._find(world)

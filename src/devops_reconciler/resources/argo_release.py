@@ -67,10 +67,15 @@ class ArgoRelease(ExternalResource):
             drift.append("automated")
         return tuple(drift)
 
+    @property
+    def manifests(self) -> dict[str, str]:
+        """Repository, folder and commit, as far as they are known."""
+        pinned = {"repoURL": self.repo_url, "path": self.path, "targetRevision": self.target_revision}
+        return {name: value for name, value in pinned.items() if value is not None}
+
     def source_patch(self, source: dict[str, Any]) -> dict[str, Any]:
         """The owned fields of the source, merged into what `source` has: images and parameters of others stay."""
-        pinned = {"repoURL": self.repo_url, "path": self.path, "targetRevision": self.target_revision}
-        return {**{name: value for name, value in pinned.items() if value is not None}, **self.tools_patch(source)}
+        return {**self.manifests, **self.tools_patch(source)}
 
     def tools_patch(self, source: dict[str, Any]) -> dict[str, Any]:
         """The same of the blocks of the tools.

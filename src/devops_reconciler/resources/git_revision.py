@@ -1,4 +1,4 @@
-"""The commit that a branch, tag or abbreviated commit means now."""
+"""The commit that a branch, tag or abbreviated commit means now, and where it has its manifests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import ClassVar
 from pydantic import Field, SecretStr
 
 from ..api.conditions import Reason
+from ..api.errors import ValidationError
+from ..api.project_file import FILE, manifests_folder
 from ..engine.resource import Intent, Observation
 from ..services.git import GitCredentials
 from .world import ExternalResource, World
 
 
 class GitRevision(ExternalResource):
-    """`<revision>` of `<url>`, resolved once per deployment."""
+    """`<revision>` of `<url>`, resolved once per deployment.
+
+    The facts are `commit`, and `path` where the folder of the manifests depends on `.freeleaps.yaml` at that commit.
+    """
 
     service: ClassVar[str] = "git"
     once: ClassVar[bool] = True
@@ -25,6 +30,8 @@ class GitRevision(ExternalResource):
     revision: str
     username: str = Field(default="", exclude=True)
     password: SecretStr = Field(default=SecretStr(""), exclude=True)
+    finds_path: bool = Field(default=False, exclude=True)
+    """Whether it does; no part of the value, which is what a deployment that is under way is known by."""
 
     @property
     def key(self) -> str:
@@ -36,4 +43,14 @@ class GitRevision(ExternalResource):
         if commit is None:
             text = f"{self.url} has no branch, tag or commit {self.revision!r}; push it, or deploy another revision"
             return Observation(exists=True, failed=(Reason.REVISION_NOT_FOUND, text))
-        return Observation(exists=True, facts={"commit": commit}, external_id=commit)
+        path = await self._path(world, commit, credentials) if self.finds_path else None
+        return Observation(exists=True, facts={"commit": commit, "path": path}, external_id=commit)
+
+    async def _path(self, world: World, commit: str, credentials: GitCredentials | None) -> str:
+        """Raises ValidationError for a file that is not usable."""
+        try:
+            body = await world.git.read_file(self.url, commit, FILE, credentials)
+            return manifests_folder(body, f"{FILE} of {self.url}")
+        except ValidationError as error:
+            hint = f"correct it in a new commit, or set argo.source.path to deploy {commit[:12]} without it"
+            raise ValidationError(f"{error.message}; {hint}", reason=error.reason, status=error.status) from error

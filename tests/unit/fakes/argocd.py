@@ -159,6 +159,7 @@ class FakeArgo(Service):
         name = app["metadata"]["name"]
         if name in self.apps:
             raise ConflictError(f"application {name} is there and is different", status=400)
+        self._render(app)
         self._permit(app)
         self.apps[name] = copy.deepcopy(app)
         return copy.deepcopy(app)

@@ -200,7 +200,8 @@ def test_the_smallest_source_is_the_projects_own_repository_with_kustomize() -> 
 @pytest.mark.parametrize(("spec", "file", "path"), [(None, "deploy", "deploy"), ("k8s", "deploy", "k8s")])
 def test_the_spec_goes_before_the_project_file(spec: str | None, file: str, path: str) -> None:
     block = ArgoBlock.model_validate({"source": {"path": spec} if spec else {}})
-    assert source(block, "shop", GIT_URL, "main", file).path == path
+    found = source(block, "shop", GIT_URL, "main", file)
+    assert (found.path, found.path_is_said) == (path, spec is not None)
 
 
 def test_manifests_of_another_repository_are_not_pinned() -> None:

@@ -9,7 +9,8 @@ import pytest
 from devops_reconciler.api.errors import ExternalServiceError, ValidationError
 from devops_reconciler.api.git import GitSpec
 from devops_reconciler.api.jenkins_settings import JenkinsSettingsSpec, ProjectFileStatus
-from devops_reconciler.inputs.project_file import parse_project_file, read_project_file
+from devops_reconciler.api.project_file import manifests_folder, parse_project_file
+from devops_reconciler.inputs.project_file import read_project_file
 from devops_reconciler.kinds.jenkins_settings import parameters_of
 from tests.unit.world import GIT_URL, TEAM, outside
 
@@ -95,6 +96,20 @@ def test_what_is_wrong_in_the_file_is_named(body: bytes, names: str) -> None:
 def test_an_empty_file_and_unknown_fields_are_no_error(body: bytes) -> None:
     content = parse_project_file(body, "x")
     assert (content.jenkins.script_path, content.argo.path) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "folder"),
+    [
+        (None, "."),
+        (b"", "."),
+        (b"argo: {}", "."),
+        (b"argo: {path: k8s/shop}", "k8s/shop"),
+        (b"{jenkins: text, argo: {path: k8s}}", "k8s"),
+    ],
+)
+def test_the_folder_of_the_manifests_is_the_files_or_the_root(body: bytes | None, folder: str) -> None:
+    assert manifests_folder(body, "x") == folder
 
 
 @pytest.mark.parametrize("parameters", [{"KEY": "spec"}, {}])

@@ -20,8 +20,8 @@ from devops_reconciler.api.blocks import JenkinsBlock
 from devops_reconciler.api.errors import ValidationError
 from devops_reconciler.api.git import GitSpec
 from devops_reconciler.api.parameters import REFUSED, RESERVED_PARAMETERS
+from devops_reconciler.api.project_file import parse_project_file
 from devops_reconciler.api.text import GIT_URL, ITEM_NAME, PARAMETER_NAME, PATH
-from devops_reconciler.inputs.project_file import parse_project_file
 from devops_reconciler.resources.jenkins_build import JenkinsBuild
 from devops_reconciler.resources.jenkins_credentials import JenkinsCredentials
 from devops_reconciler.resources.jenkins_job import JenkinsJob, definitions

@@ -143,6 +143,16 @@ async def test_an_unknown_revision_is_a_failure_that_says_what_to_do() -> None:
     assert "push it" in hand.message(outcome)
 
 
+async def test_where_a_commit_has_its_manifests_is_found_with_it_and_no_part_of_the_value() -> None:
+    hand = Hand()
+    hand.out.git.commit(GIT_URL, "main", "a" * 40, b"argo: {path: k8s}")
+    asking = changed(REVISION, finds_path=True)
+    assert (asking.key, asking.value(), asking.digest()) == (REVISION.key, REVISION.value(), REVISION.digest())
+    assert (await hand.once(asking)).facts["only"] == {"commit": "a" * 40, "path": "k8s"}
+    assert hand.out.line.count("git.read_file") == 1
+    assert hand.out.git.logins[0] is not None
+
+
 # The address
 
 
