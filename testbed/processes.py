@@ -64,6 +64,13 @@ _warden = _Warden()
 _reserved: list[socket.socket] = []
 
 
+@atexit.register
+def _free_ports() -> None:
+    """What is left to the interpreter's end is complained about there, once for each."""
+    for reservation in _reserved:
+        reservation.close()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     """A TCP port on which nothing listens at ``host``, never given out twice while its taker lives.
 
