@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
-from .resource import Intent, Observation, Resource
+from .resource import Intent, Observation, Resource, digest_of
 
 
 class EntryState(StrEnum):
@@ -53,6 +54,9 @@ class Entry(BaseModel):
     kind: str
     key: str
     value: dict[str, Any] = Field(default_factory=dict)
+    nulls: list[str] | None = None
+    """Fields of it that are null, which another version of the operator could not tell from those that this one does
+    not know; kept where drift is left."""
     digest: str = ""
     """Of the value last proven to be applied; empty where what is there is `Observation.interim`."""
     state: EntryState = EntryState.PENDING
@@ -80,9 +84,43 @@ class Entry(BaseModel):
     note: str = ""
     """What the last removal found: an error, or why something was left."""
 
-    def remember(self, resource: Resource[Any]) -> None:
-        """Keep what is needed to find the thing again without the spec."""
-        self.value = resource.value()
+    def remember(self, resource: Resource[Any], *, leaves: bool) -> None:
+        """Keep what is needed to find the thing again without the spec. `leaves`: its drift is to be left."""
+        value = resource.value()
+        if value != self.value:
+            self._translate(resource, leaves=leaves)
+        self.value = value
+        self.nulls = resource.nulls() if leaves else None
+
+    def _translate(self, resource: Resource[Any], *, leaves: bool) -> None:
+        """Have the digests of the value say it as this version of the operator does, which may know more fields.
+
+        What is of an earlier value, or not of the value alone, stays as it is.
+        """
+        was = digest_of(self.value)
+        digest = self._digest_now(was, resource, leaves=leaves)
+        if self.digest == was:
+            self.digest = digest
+        if self.intent is not None and self.intent.digest == was:
+            self.intent = self.intent.model_copy(update={"digest": digest})
+
+    def _digest_now(self, was: str, resource: Resource[Any], *, leaves: bool) -> str:
+        """A field that the version before did not know was at its default. Where drift is to be left, it is no change
+        whatever is wanted of it now: all that somebody has changed by hand would be written over for it.
+        """
+        try:
+            before = type(resource).recall(self.value)
+        except ValueError:  # nobody can say what it was, so it has changed
+            return was
+        if leaves:
+            fields = type(resource).model_fields.items()
+            unknown = [name for name, field in fields if not self._knew(name, null=_may_be_null(field))]
+            before = before.model_copy(update={name: getattr(resource, name) for name in unknown})
+        return before.digest()
+
+    def _knew(self, field: str, *, null: bool) -> bool:
+        """Whether who kept the value knew this field. `null`: it may have been null, and so not be in the value."""
+        return field in self.value or (null if self.nulls is None else field in self.nulls)
 
     def is_of(self, resource: Resource[Any]) -> bool:
         """Whether it is the entry of this very thing, however its value may have changed."""
@@ -139,8 +177,11 @@ class Ledger:
         entry = self.current(step)
         return entry if entry is not None and (entry.seen or entry.intent is not None) else None
 
-    def want(self, step: str, resource: Resource[Any]) -> Entry:
-        """The entry for this value. An entry of the same step under another identity is retired."""
+    def want(self, step: str, resource: Resource[Any], *, leaves: bool = False) -> Entry:
+        """The entry for this value. An entry of the same step under another identity is retired.
+
+        `leaves`: the policy is to leave its drift.
+        """
         entry = self.current(step)
         if entry is not None and not entry.is_of(resource):
             self.retire(entry)
@@ -149,7 +190,7 @@ class Ledger:
             entry = self._take_back(step, resource) or Entry(step=step, kind=type(resource).__name__, key=resource.key)
             entry.made_elsewhere = resource.made_elsewhere and resource.removable
             self.entries.append(entry)
-        entry.remember(resource)
+        entry.remember(resource, leaves=leaves)
         return entry
 
     def _take_back(self, step: str, resource: Resource[Any]) -> Entry | None:
@@ -219,6 +260,10 @@ class Ledger:
     def left(self) -> list[Entry]:
         """What a forced deletion has let go."""
         return [entry for entry in self.entries if entry.state is EntryState.LEFT]
+
+
+def _may_be_null(field: FieldInfo) -> bool:
+    return field.is_required() or field.default is None
 
 
 def known_facts(seen: Observation) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic
@@ -17,7 +16,7 @@ from typing import Any, Generic
 from ..api.base import DeletionPolicy, EffectivePolicy, ManagementPolicy
 from ..api.deployment_record import StepState
 from ..api.policies import Adoption, DriftPolicy
-from ..runtime.clock import Clock
+from ..runtime.clock import Clock, Instant
 from .audited import removing, writing
 from .decide import Create, Delete, Released, Update, Wait, decide_removal
 from .ledger import Entry, EntryState, Ledger
@@ -140,7 +139,7 @@ class ResourceLifecycleManager(Generic[World]):
 
     async def _look(self, removal: Removal[World], ledger: Ledger) -> bool:
         """Settle the entry if it can be; True when it is to be deleted."""
-        asked = self._clock.now()
+        asked = Instant.of(self._clock)
         try:
             seen = await removal.resource.observe(self._world, self._me, removal.entry.intent)
         except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
@@ -148,12 +147,13 @@ class ResourceLifecycleManager(Generic[World]):
             return False
         return self._settle(removal, seen, asked, ledger)
 
-    def _settle(self, removal: Removal[World], seen: Observation, asked: datetime, ledger: Ledger) -> bool:
+    def _settle(self, removal: Removal[World], seen: Observation, asked: Instant, ledger: Ledger) -> bool:
         entry, result = removal.entry, removal.result
         if entry.made_elsewhere and ledger.remaining[0] is not entry:
             entry.absent_since = None  # something that may make it is still there: its absence proves nothing yet
-        note_presence(entry, seen, self._clock.now())
-        memory = memory_of(removal.resource, entry, self._me, asked, self._world)
+        now = Instant.of(self._clock)
+        note_presence(entry, seen, now.wall)
+        memory = memory_of(removal.resource, entry, self._me, asked, now, self._world)
         match decide_removal(seen, removal.policy, memory):
             case Released(left):
                 entry.state, entry.note, entry.intent = EntryState.CLEANED, left, None
@@ -195,7 +195,7 @@ class ResourceLifecycleManager(Generic[World]):
             if not maybe_applied(error):
                 entry.intent = removal.before
             return True
-        asked = self._clock.now()
+        asked = Instant.of(self._clock)
         try:
             again = await removal.resource.observe(self._world, self._me, entry.intent)
         except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line

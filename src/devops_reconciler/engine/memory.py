@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from ..runtime.clock import Instant
 from .decide import Memory, Tried
 from .ledger import Entry, age, known_facts
 from .resource import Observation, Resource, World
 
 
-def memory_of(resource: Resource[World], entry: Entry, me: str, asked: datetime, world: World) -> Memory:
+def memory_of(resource: Resource[World], entry: Entry, me: str, asked: Instant, now: Instant, world: World) -> Memory:
     """What `decide` may know of the past of a thing, as of when it was asked for: an answer may take its time."""
+
+    def since(written: datetime | None) -> timedelta | None:
+        return age_of(written, asked, now, resource.acting_since(world))
+
     digest = resource.digest()
     intent, applied, tried = entry.intent, entry.digest, None
     if intent is not None:
-        tried = Tried(intent.op, age(intent.at, asked) or timedelta(0), intent.digest == digest)
+        tried = Tried(intent.op, since(intent.at) or timedelta(0), intent.digest == digest)
         if intent.op == "create":
             applied = intent.digest  # it was absent: if it is there now, this value made it
         elif intent.digest != applied:
@@ -24,17 +29,32 @@ def memory_of(resource: Resource[World], entry: Entry, me: str, asked: datetime,
         settle=resource.settles_in(world),
         arrival=resource.arrives_in(world),
         tried=tried,
-        doubt=age(entry.doubted_at, asked),
+        doubt=since(entry.doubted_at),
         changed=applied != digest,
         blind=resource.blind and (resource.hides or bool(entry.digest) or intent is not None),
         once=resource.once,
         seen=entry.seen,
         ended=bool(entry.digest),
-        absent_for=age(entry.absent_since, asked),
+        absent_for=since(entry.absent_since),
         owned_by_mark=resource.owned_by_mark,
         made_elsewhere=resource.made_elsewhere,
         repeatable=resource.repeatable,
     )
+
+
+def age_of(written: datetime | None, asked: Instant, now: Instant, acting: Instant | None) -> timedelta | None:
+    """How old what was `written` then was when we `asked`, at the least. `acting`: since when nobody else acts.
+
+    The clock that it was written by may be another replica's, and differ from ours. But whatever another has done was
+    done before we began to act, and what we have done ourselves was done since. So nothing counts as older than that
+    time, and what only a clock that is ahead of ours can have written counts as just as old.
+    """
+    if written is None or acting is None:
+        return age(written, asked.wall)
+    most = max(timedelta(0), timedelta(seconds=asked.monotonic - acting.monotonic))
+    # Ours may have been set back since: by what it was before, it could have written until this moment.
+    before = acting.wall + timedelta(seconds=now.monotonic - acting.monotonic)
+    return most if written > max(now.wall, before) else min(max(timedelta(0), asked.wall - written), most)
 
 
 def note_presence(entry: Entry, seen: Observation, now: datetime) -> None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, Generic
 
-from ..api.base import DeletionPolicy, EffectivePolicy, ManagementPolicy
+from ..api.base import DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy
 from ..api.conditions import Reason
 from ..api.deployment_record import StepState
 from ..api.errors import ExternalServiceError, FailedError, fault_of
 from ..api.faults import Fault
-from ..runtime.clock import Clock
+from ..runtime.clock import Clock, Instant
 from .decide import Create, Done, Fail, Report, Update, Wait, decide, takes_over
 from .ledger import Entry, EntryState, Ledger, age
 from .lifecycle import Attempt, ResourceLifecycleManager, not_written, put_off
@@ -65,7 +65,7 @@ class _Looked(Generic[World]):
     resource: Resource[World]
     entry: Entry
     seen: Observation
-    asked: datetime
+    asked: Instant
     """When the look was sent: of what was done later it cannot tell."""
 
 
@@ -115,7 +115,7 @@ class Pipeline(Generic[World]):
                 facts.put(step.name, entry.facts)
                 return StepResult(step.name, StepState.SUCCEEDED, Reason.SUCCEEDED)
             entry.started_at = entry.started_at or now
-            asked = self._clock.now()
+            asked = Instant.of(self._clock)
             holder_is_absent = step.within is not None and _is_created(step.within, planned)
             seen = ABSENT if holder_is_absent else await resource.observe(self._world, self._me, entry.intent)
         except NotYet:
@@ -149,10 +149,10 @@ class Pipeline(Generic[World]):
 
     def _decide(self, looked: _Looked[World], facts: Facts, planned: list[Attempt[World]]) -> StepResult:
         step, resource, entry, seen = looked.step, looked.resource, looked.entry, looked.seen
-        now = self._clock.now()
-        digest = resource.digest()
+        decided = Instant.of(self._clock)
+        now, digest = decided.wall, resource.digest()
         note_presence(entry, seen, now)
-        memory = memory_of(resource, entry, self._me, looked.asked, self._world)
+        memory = memory_of(resource, entry, self._me, looked.asked, decided, self._world)
         action = decide(seen, step.policy, memory)
         result = StepResult(step.name, StepState.RUNNING, seen=seen)
         match action:
@@ -255,7 +255,7 @@ def _comes_by_itself(step: Step[Any], ledger: Ledger) -> bool:
 
 
 def _want(step: Step[World], resource: Resource[World], ledger: Ledger) -> Entry:
-    entry = ledger.want(step.name, resource)
+    entry = ledger.want(step.name, resource, leaves=step.policy.drift is DriftPolicy.REPORT)
     entry.shared, entry.rank = step.shared, step.rank
     entry.policy = _policy_value(step.policy)
     return entry

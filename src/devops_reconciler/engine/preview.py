@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
-from ..api.base import EffectivePolicy
+from ..api.base import DriftPolicy, EffectivePolicy
 from ..api.errors import ReconcilerError
-from ..runtime.clock import Clock
-from .decide import Create, Delete, Fail, Report, Update, Wait, decide, decide_removal
+from ..runtime.clock import Clock, Instant
+from .decide import Create, Delete, Fail, Memory, Report, Update, Wait, decide, decide_removal
 from .ledger import Entry, EntryState, Ledger
 from .lifecycle import Catalog, policy_of
 from .memory import memory_of
@@ -70,16 +70,16 @@ class _Preview(Generic[World]):
         return []
 
     async def _of_resource(self, step: Step[World], resource: Resource[World]) -> list[Call]:
-        entry = self.ledger.want(step.name, resource)
+        entry = self.ledger.want(step.name, resource, leaves=step.policy.drift is DriftPolicy.REPORT)
         if resource.once and entry.state is EntryState.ACTIVE:
             self.facts.put(step.name, entry.facts)
             return []
-        call, asked = _call(step.name, resource), self.clock.now()
+        call, asked = _call(step.name, resource), Instant.of(self.clock)
         try:
             seen = await resource.observe(self.world, self.me, entry.intent)
         except ReconcilerError as error:
             return [{**call, "action": "Unknown", "message": error.message}]
-        match decide(seen, step.policy, memory_of(resource, entry, self.me, asked, self.world)):
+        match decide(seen, step.policy, self._memory(resource, entry, asked)):
             case Create():
                 return [{**call, "action": "Create"}]
             case Update(fields):
@@ -102,13 +102,16 @@ class _Preview(Generic[World]):
             return [{"step": entry.step, "action": "Unknown", "name": entry.key, "message": f"its entry: {error}"}]
         if not resource.removable:
             return []
-        call, asked = {**_call(entry.step, resource), "kind": entry.kind}, self.clock.now()
+        call, asked = {**_call(entry.step, resource), "kind": entry.kind}, Instant.of(self.clock)
         try:
             seen = await resource.observe(self.world, self.me, entry.intent)
         except ReconcilerError as error:
             return [{**call, "action": "Unknown", "message": error.message}]
-        action = decide_removal(seen, policy, memory_of(resource, entry, self.me, asked, self.world))
+        action = decide_removal(seen, policy, self._memory(resource, entry, asked))
         return [{**call, "action": "Delete"}] if isinstance(action, Delete) else []
+
+    def _memory(self, resource: Resource[World], entry: Entry, asked: Instant) -> Memory:
+        return memory_of(resource, entry, self.me, asked, Instant.of(self.clock), self.world)
 
 
 def _call(step: str, resource: Resource[Any]) -> Call:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..api.conditions import Reason
 from ..api.nulls import without_nulls
+from ..runtime.clock import Instant
 
 World = TypeVar("World")
 """What the verbs need to reach the outside: the clients. The engine only passes it on."""
@@ -80,8 +81,9 @@ class Resource(BaseModel, ABC, Generic[World]):
     """One external thing as it should be.
 
     Fields are the value: JSON, without secrets (a secret field is excluded from the dump and stands beside a
-    `…_version` that changes with it). The verbs get the world to act in and the mark that says whose it is.
-    Verbs raise the taxonomy of `api.errors`. `create` and `update` are told what was observed just before.
+    `…_version` that changes with it). A field that a kind gets later has a default: what was so before it. The verbs
+    get the world to act in and the mark that says whose it is. They raise the taxonomy of `api.errors`. `create` and
+    `update` are told what was observed just before.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -147,10 +149,22 @@ class Resource(BaseModel, ABC, Generic[World]):
         """
         return self.settles_in(world)
 
+    def acting_since(self, world: World) -> Instant | None:
+        """When the time began in which nobody but this process acts; None where nobody else ever does.
+
+        Whatever another has done was done before, whenever that was by its clock: `memory.age_of`.
+        """
+        return None
+
     def value(self) -> dict[str, Any]:
         """The value as JSON, enough to observe and delete it later. Holds no secret, and nothing that is null."""
         found: dict[str, Any] = without_nulls(self.model_dump(mode="json", exclude_none=True))
         return found
+
+    def nulls(self) -> list[str]:
+        """The names of what is null in the value."""
+        fields = type(self).model_fields.items()
+        return sorted(name for name, field in fields if not field.exclude and getattr(self, name) is None)
 
     @classmethod
     def recall(cls, value: Mapping[str, Any]) -> Self:
@@ -160,4 +174,9 @@ class Resource(BaseModel, ABC, Generic[World]):
 
     def digest(self) -> str:
         """Changes exactly when the value changes."""
-        return hashlib.sha256(json.dumps(self.value(), sort_keys=True).encode()).hexdigest()[:16]
+        return digest_of(self.value())
+
+
+def digest_of(value: Mapping[str, Any]) -> str:
+    """Of a value as JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from ..api.errors import ExternalServiceError
-from ..runtime.clock import Clock
+from ..runtime.clock import Clock, Instant
 
 ACT_WITHIN = 5.0
 """Seconds after a save within which its intents may be acted on (else they are saved again)."""
@@ -30,12 +31,12 @@ class SavesTooSlow(ExternalServiceError):
 
 
 class Window:
-    """The time after a save within which its intents may be acted on, counted from before the save."""
+    """The time after a save within which its intents may be acted on, counted from before the save, by either clock."""
 
     def __init__(self, clock: Clock, save: Save) -> None:
         self._clock = clock
         self._save = save
-        self._since = float("-inf")
+        self._since: Instant | None = None
 
     async def open(self, intend: Callable[[], None]) -> None:
         """Save anew (`intend` dates the intents) unless the last save is recent enough to act now.
@@ -43,10 +44,13 @@ class Window:
         Raises SavesTooSlow when it never is, and what the save raises.
         """
         for _ in range(SAVES):
-            if self._clock.monotonic() - self._since <= ACT_WITHIN:
+            if self._is_fresh():
                 return
-            self._since = self._clock.monotonic()
+            self._since = Instant.of(self._clock)
             intend()
             await self._save()
-        if self._clock.monotonic() - self._since > ACT_WITHIN:
+        if not self._is_fresh():
             raise SavesTooSlow
+
+    def _is_fresh(self) -> bool:
+        return self._since is not None and self._since.passed(self._clock) <= timedelta(seconds=ACT_WITHIN)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ..api.errors import ConflictError, ExternalServiceError, ReconcilerError
-from ..runtime.clock import Clock
+from ..runtime.clock import Clock, Instant
 from ..runtime.fence import Fence
 from ..runtime.logs import get_logger
 from ..runtime.urgency import Urgency, urgency
@@ -192,7 +192,7 @@ class Lease:
 
     async def _take(self, record: LeaseRecord | None) -> None:
         patch = held_by(self.me, self._place.duration, self._clock.now(), record)
-        since = self._clock.monotonic()
+        since = Instant.of(self._clock)
         if record is None:
             patch["metadata"]["name"] = self._place.name
             self._see(await self._kubernetes.create(LEASE, self._place.namespace, patch))
@@ -211,13 +211,13 @@ class Lease:
             if not term.over.is_set():
                 _log.info("a newer replica takes over when the work in flight has ended", newer=record.wanted_by)
                 term.over.set()
-        since = self._clock.monotonic()
+        since = Instant.of(self._clock)
         self._see(await self._patched(renewed_at(self._clock.now(), record)))
         self._hold(since)
 
-    def _hold(self, since: float) -> None:
+    def _hold(self, since: Instant) -> None:
         """It was renewed by a request that was sent at `since`."""
-        self._fence.open_until(since + self._place.duration.total_seconds() * (1 - MARGIN))
+        self._fence.open_for(self._place.duration * (1 - MARGIN), since)
         if self._term is None:
             self._term, self._last = Term(self._wake), Term(self._wake)
             self._asked = False

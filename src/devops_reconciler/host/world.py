@@ -203,6 +203,7 @@ async def open_world(
             project_files=Every(clock, settings.poll_interval),
             expiries=Turns(clock, settings.expiry_rate),
             breakers=clients.breakers,
+            fence=replica.fence,
         )
 
 

@@ -12,8 +12,9 @@ from ..api.errors import ConflictError
 from ..api.names import mark
 from ..engine.resource import Resource
 from ..engine.window import ACT_WITHIN
-from ..runtime.clock import Clock
+from ..runtime.clock import Clock, Instant
 from ..runtime.every import Every
+from ..runtime.fence import Fence
 from ..runtime.reservations import Reservations
 from ..runtime.secrets import Secrets
 from ..runtime.settings import Settings
@@ -66,6 +67,8 @@ class World:
     """The facts of builds under way, by key, as the last look found them: what is known needs no search."""
     breakers: Breakers = field(default_factory=Breakers)
     """Of the clients above, for those who show them."""
+    fence: Fence | None = None
+    """Before the clients above; without one nobody else acts."""
 
 
 LAGS = {
@@ -76,7 +79,7 @@ LAGS = {
 """From the arrival of a write until the service shows it, at the longest: Argo CD answers from a cache, Docker Hub and
 GoDaddy from replicas."""
 CONSISTENT = timedelta(seconds=1)
-"""For those that show a write at once, as Kubernetes does: so much for the clocks of our replicas."""
+"""For those that show a write at once, as Kubernetes does: a moment to spare."""
 
 OWNERS = (DEVOPS_PROJECT, JENKINS_SETTINGS, REGISTRY_SETTINGS, ARGO_SETTINGS, INGRESS_RESOURCE)
 """The kinds whose marks things carry: of previews the project's."""
@@ -92,6 +95,9 @@ class ExternalResource(Resource[World]):
         settings = world.settings
         sent = timedelta(seconds=ACT_WITHIN) + settings.request_timeout + settings.lease_duration
         return sent + self.lag
+
+    def acting_since(self, world: World) -> Instant | None:
+        return world.fence.opened if world.fence is not None else None
 
     @property
     def lag(self) -> timedelta:

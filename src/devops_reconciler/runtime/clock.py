@@ -6,8 +6,9 @@ import asyncio
 import heapq
 import itertools
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, Self
 
 
 def moment(text: str) -> datetime:
@@ -28,6 +29,23 @@ class Clock(Protocol):
     async def sleep(self, delay: timedelta) -> None: ...
 
 
+@dataclass(frozen=True)
+class Instant:
+    """A moment by both clocks. A monotonic one stands still while a hypervisor pauses the machine, the other is set."""
+
+    monotonic: float
+    wall: datetime
+
+    @classmethod
+    def of(cls, clock: Clock) -> Self:
+        return cls(clock.monotonic(), clock.now())
+
+    def passed(self, clock: Clock) -> timedelta:
+        """The time since then, by the clock that tells of more: where it counts, nobody relies on the other."""
+        now = Instant.of(clock)
+        return max(timedelta(seconds=now.monotonic - self.monotonic), now.wall - self.wall)
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -35,7 +53,9 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        # The usual one, by which the timers of the event loop wake, stands still while the machine is suspended.
+        boot = getattr(time, "CLOCK_BOOTTIME", None)  # Linux alone has it
+        return time.monotonic() if boot is None else time.clock_gettime(boot)
 
     async def sleep(self, delay: timedelta) -> None:
         await asyncio.sleep(max(0.0, delay.total_seconds()))
@@ -64,6 +84,10 @@ class FakeClock:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), future))
         await future
+
+    def step(self, delta: timedelta) -> None:
+        """Somebody sets the clock on the wall: the monotonic one knows nothing of it."""
+        self._start += delta
 
     @property
     def sleepers(self) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 
 from .ambient import ambient
-from .clock import Clock
+from .clock import Clock, Instant
 
 
 class OnlyReading:
@@ -34,15 +34,20 @@ def only_reading() -> Iterator[OnlyReading]:
 
 
 class Fence:
-    """Open until a moment of the monotonic clock, which each renewal of the Lease moves on; closed at first.
+    """Open for a time, which begins anew with each renewal of the Lease; closed at first.
 
-    It closes by time alone. A replica that was stopped and goes on finds it closed before it has noticed anything else.
-    Asked before each request that changes something, it leaves only the request that was under way.
+    It closes by time alone, when either clock says so. A replica that was stopped and goes on, or its machine, finds it
+    closed before it has noticed anything else. Asked before each request that changes something, it leaves only the
+    request that was under way.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._until = -math.inf
+        self._since: Instant | None = None
+        self._lasts = timedelta(0)
+        self.opened: Instant | None = None
+        """Since when it has been open without a break; where it is closed, the last time it was. What other replicas
+        have sent, they had sent before."""
 
     @property
     def is_open(self) -> bool:
@@ -50,12 +55,24 @@ class Fence:
         if block is not None and block.lasts:
             block.stopped = True
             return False
-        return self._clock.monotonic() < self._until
+        return self._in_time
 
-    def open_until(self, moment: float) -> None:
-        """Open, or stay open, until this moment (of `Clock.monotonic`). Never shortens."""
-        self._until = max(self._until, moment)
+    @property
+    def _in_time(self) -> bool:
+        return self._since is not None and self._since.passed(self._clock) < self._lasts
+
+    def open_for(self, lasts: timedelta, since: Instant) -> None:
+        """Open, or stay open, for so long after `since`. Never shortens."""
+        was_open = self._in_time
+        if self._since is None or _end(since, lasts) >= _end(self._since, self._lasts):
+            self._since, self._lasts = since, lasts
+        if not was_open and self._in_time:
+            self.opened = Instant.of(self._clock)
 
     def close(self) -> None:
         """At once: the Lease is another's, or is about to be given up."""
-        self._until = -math.inf
+        self._since = None
+
+
+def _end(since: Instant, lasts: timedelta) -> float:
+    return since.monotonic + lasts.total_seconds()

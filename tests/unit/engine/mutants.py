@@ -182,7 +182,7 @@ PIPELINE = _in(
         "            if False:",
     ),
     ("what is overdue is begun", "            planned.pop()  # what is given up is not begun", "            pass"),
-    ("an answer tells of the time when it came", "self._me, looked.asked, self._world)", "self._me, now, self._world)"),
+    ("an answer tells of the time when it came", "self._me, looked.asked, decided,", "self._me, decided, decided,"),
     (
         "what comes by itself is not announced",
         "            if resource is not None:\n                _want(step, resource, ledger)\n",
@@ -226,13 +226,13 @@ WINDOW = _in(
     ),
     (
         "an old save counts as a new one",
-        "            if self._clock.monotonic() - self._since <= ACT_WITHIN:",
-        "            if self._since > 0:",
+        "self._since is not None and self._since.passed(self._clock) <= timedelta(seconds=ACT_WITHIN)",
+        "self._since is not None",
     ),
     (
         "a slow save counts from its end",
-        "            self._since = self._clock.monotonic()\n            intend()\n            await self._save()\n",
-        "            intend()\n            await self._save()\n            self._since = self._clock.monotonic()\n",
+        "            self._since = Instant.of(self._clock)\n            intend()\n            await self._save()\n",
+        "            intend()\n            await self._save()\n            self._since = Instant.of(self._clock)\n",
     ),
     ("acts though saving is too slow", "            raise SavesTooSlow\n", "            return\n"),
 )
@@ -248,6 +248,22 @@ MEMORY = _in(
         "and entry.absent_since is None:\n        entry.absent_since = now",
         "and True:\n        entry.absent_since = now",
     ),
+    (
+        "the clock of another replica that is behind counts",
+        "else min(max(timedelta(0), asked.wall - written), most)",
+        "else max(timedelta(0), asked.wall - written)",
+    ),
+    (
+        "the clock of another replica that is ahead counts",
+        "return most if written > max(now.wall, before) else",
+        "return",
+    ),
+    ("what our clock wrote before it was set back is another's", "max(now.wall, before)", "now.wall"),
+    ("what is noted while an answer is under way is another's", "max(now.wall, before)", "asked.wall"),
+    ("others have acted until now", "asked.monotonic - acting.monotonic", "now.monotonic - acting.monotonic"),
+    ("an attempt is as old as its clock says", "since(intent.at)", "age(intent.at, asked.wall)"),
+    ("a doubt is as old as its clock says", "since(entry.doubted_at)", "age(entry.doubted_at, asked.wall)"),
+    ("an absence is as old as its clock says", "since(entry.absent_since)", "age(entry.absent_since, asked.wall)"),
 )
 OUTCOME = _in(
     "outcome",
@@ -329,8 +345,8 @@ LIFECYCLE = _in(
     ("what was only looked at is deleted", "        if not resource.removable:\n", "        if False:\n"),
     (
         "an answer before a removal tells of the time when it came",
-        "self._me, asked, self._world)",
-        "self._me, self._clock.now(), self._world)",
+        "self._me, asked, now, self._world)",
+        "self._me, now, now, self._world)",
     ),
     (
         "a failed clean-up is not shown",
@@ -394,6 +410,40 @@ LEDGER = _in(
         "[entry for entry in reversed(self.entries) if entry.state not in CLOSED]",
         "list(reversed(self.entries))",
     ),
-    ("the value is not kept", "        self.value = resource.value()\n", "        pass\n"),
+    ("the value is not kept", "        self.value = value\n", "        pass\n"),
+    (
+        "what another version did not know has changed",
+        "            self._translate(resource, leaves=leaves)\n",
+        "            pass\n",
+    ),
+    (
+        "what another version did not know is written over what is to be left",
+        "        if leaves:\n",
+        "        if False:\n",
+    ),
+    ("what another version did not know is never written", "        if leaves:\n", "        if True:\n"),
+    ("a null of before passes for unknown", "(null if self.nulls is None else field in self.nulls)", "False"),
+    (
+        "what nobody has noted as null is unknown",
+        "(null if self.nulls is None else field in self.nulls)",
+        "field in (self.nulls or ())",
+    ),
+    (
+        "a field that came later passes for null",
+        "(null if self.nulls is None else field in self.nulls)",
+        "null",
+    ),
+    ("nulls are kept for nobody", "resource.nulls() if leaves else None", "resource.nulls()"),
+    ("the digest of another value is taken for this one's", "        if self.digest == was:\n", "        if True:\n"),
+    (
+        "the attempt of another version was for another value",
+        "        if self.intent is not None and self.intent.digest == was:\n",
+        "        if False:\n",
+    ),
+    (
+        "a value that cannot be recalled ends the pass",
+        "        except ValueError:  # nobody",
+        "        except KeyError:  # nobody",
+    ),
 )
 MUTANTS = (*DECIDE, *PIPELINE, *WINDOW, *MEMORY, *OUTCOME, *LIFECYCLE, *LEDGER)

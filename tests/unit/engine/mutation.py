@@ -35,6 +35,8 @@ QUICK = (
     "test_pipeline_drift",
     "test_lifecycle",
     "test_slow_answers",
+    "test_memory",
+    "test_versions",
     "test_ledger",
     "test_rules",
 )

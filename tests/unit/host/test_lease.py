@@ -105,6 +105,16 @@ async def test_a_stopped_holder_finds_its_fence_closed_before_it_has_noticed_any
     assert new.terms[0].lost
 
 
+async def test_a_machine_that_stood_still_with_its_monotonic_clock_ends_the_term(place: Place) -> None:
+    only = await place.replica("a")
+    await place.passes(4)
+    only.clock.step(timedelta(hours=1))
+    assert not only.acts, "another may have acted meanwhile"
+    await place.passes(4)
+    assert only.acts
+    assert [term.lost for term in only.terms] == [True, False]
+
+
 async def test_a_replica_that_was_found_silent_does_not_ask_for_the_lease_back(place: Place) -> None:
     old = await place.replica("old")
     new = await place.replica("new")

@@ -10,6 +10,7 @@ from typing import Any, cast
 from devops_reconciler.api.errors import ConflictError, ExternalServiceError
 from devops_reconciler.host.loop import Loop
 from devops_reconciler.kinds import KINDS
+from devops_reconciler.runtime.clock import Instant
 from devops_reconciler.runtime.fence import Fence
 from devops_reconciler.runtime.metrics import Metrics
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, Object
@@ -296,7 +297,7 @@ async def test_a_project_whose_child_is_at_work_says_so() -> None:
 async def test_a_look_that_would_write_outside_without_saving_is_stopped_and_a_pass_takes_its_place() -> None:
     it = await at_rest()
     fence = Fence(it.out.clock)
-    fence.open_until(float("inf"))
+    fence.open_for(timedelta.max, Instant.of(it.out.clock))
     rash = Rash(it.out.world.hub, fence)
     it.loop = Loop(replace(it.out.world, hub=cast(Any, rash)), Outbox(), Metrics())
     await it.rest()

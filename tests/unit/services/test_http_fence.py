@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from devops_reconciler.api.errors import Fenced, Waiting
-from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.runtime.clock import FakeClock, Instant
 from devops_reconciler.runtime.fence import Fence
 from devops_reconciler.services.breaker import CircuitBreaker, State
 from devops_reconciler.services.budget import RequestBudget
@@ -42,7 +42,7 @@ async def test_what_changes_something_is_not_sent_while_the_fence_is_closed(meth
     with pytest.raises(Fenced, match="jenkins: trigger build: not sent, because this replica does not hold the Lease"):
         await http.request("trigger build", method, "/build")
     assert sent.requests == []
-    fence.open_until(1)
+    fence.open_for(timedelta(seconds=1), Instant.of(clock))
     await http.request("trigger build", method, "/build")
     assert len(sent.requests) == 1
 
@@ -64,7 +64,7 @@ async def test_a_login_needs_no_fence() -> None:
 async def test_a_request_that_waited_for_its_budget_is_judged_when_its_turn_comes() -> None:
     clock, sent = FakeClock(), Sent()
     fence = Fence(clock)
-    fence.open_until(30)
+    fence.open_for(timedelta(seconds=30), Instant.of(clock))
     http = Http("godaddy", "http://godaddy", sent, clock, budget=RequestBudget(clock, 2, burst=1)).behind(fence)
     await http.request("put records", "PUT", "/")
     waiting = asyncio.create_task(http.request("put records", "PUT", "/"))
