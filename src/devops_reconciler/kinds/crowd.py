@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ..api.deployment_record import PRODUCTION, ConcurrencyPolicy
-from ..resources.marks import event_time
+from ..resources.marks import order_of
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,18 @@ def rival(obj: dict[str, Any]) -> Rival:
     """From a DeploymentRecord as read."""
     metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     done = next((c for c in status.get("conditions") or () if c["type"] == "Finished" and c["status"] == "True"), None)
-    created_at = datetime.fromisoformat(metadata["creationTimestamp"])
+    created_at, triggered_at, name = order_of(metadata)
+    policy = spec.get("concurrencyPolicy")
     return Rival(
-        name=metadata["name"],
+        name=name,
         created_at=created_at,
-        triggered_at=event_time(metadata) or created_at,
+        triggered_at=triggered_at,
         environment=spec.get("environment", PRODUCTION),
         finished=done is not None,
         result=done["reason"] if done else None,
         deleting=bool(metadata.get("deletionTimestamp")),
-        policy=ConcurrencyPolicy(spec.get("concurrencyPolicy", ConcurrencyPolicy.QUEUE)),
+        # One that only a newer version knows must not stop the others from looking at it.
+        policy=next((known for known in ConcurrencyPolicy if known == policy), ConcurrencyPolicy.QUEUE),
     )
 
 

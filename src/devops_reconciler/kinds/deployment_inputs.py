@@ -32,6 +32,8 @@ from ..inputs.blocks import (
 )
 from ..inputs.logins import Login, git_login, project_secret
 from ..inputs.subject import Subject
+from ..resources.environment import find
+from ..resources.marks import order_of
 from ..resources.secret_copy import SecretCopy
 from ..resources.world import World
 from ..services.git import check_url
@@ -42,12 +44,13 @@ Record = Subject[DeploymentRecordSpec, DeploymentRecordStatus]
 
 
 async def deployment_of(
-    world: World, record: Record, project: str, spec: DevOpsProjectSpec, rivals: Sequence[dict[str, Any]]
+    world: World, record: Record, owner: dict[str, Any], spec: DevOpsProjectSpec, rivals: Sequence[dict[str, Any]]
 ) -> Deployment:
     """Everything that the steps need, by the spec of now. What has begun keeps what it began with (`deployment.py`).
 
-    Raises Refused where the spec asks for what it cannot or may not have.
+    `owner` is the project, and `spec` its spec. Raises Refused where that asks for what it cannot or may not have.
     """
+    project, holder = record.spec.project_ref.name, (find(owner, record.spec.environment) or {}).get("holder")
     preview = record.spec.environment != PRODUCTION
     settings, namespace = world.settings, record.namespace
     check_url(spec.git.url, settings.git_allowed_hosts)
@@ -72,7 +75,7 @@ async def deployment_of(
         place=place,
         application=application_name(project, record.spec.environment),
         route=_route(world, record, project, spec, preview=preview),
-        rollback=_rollback_target(record, rivals),
+        rollback=_rollback_target(record, rivals, holder),
         secrets=await _secrets(world, namespace, project, spec, place, preview=preview),
         policies=policies_of(spec, preview=preview),
     )
@@ -154,17 +157,15 @@ async def _secrets(
     return tuple(copies)
 
 
-def _rollback_target(record: Record, rivals: Sequence[dict[str, Any]]) -> RollbackTarget | None:
+def _rollback_target(record: Record, rivals: Sequence[dict[str, Any]], holder: str | None) -> RollbackTarget | None:
     wanted = record.spec.rollback_to
     if wanted is None:
         return None
     if wanted == LAST_HEALTHY:
-        # In order of their end; the last of them is what runs now, healthy or not, and the one before it the way back.
-        held = sorted((r for r in rivals if _has_held(r, record)), key=lambda r: (_end_of(r), r["metadata"]["name"]))
-        healthy = [r for r in held[:-1] if _is_healthy(r)]
-        if not healthy:
-            raise ValidationError("rollbackTo lastHealthy: there is no earlier healthy deployment of this environment")
-        target = healthy[-1]
+        begun = _begun(record) if holder == record.name else None
+        if begun is not None:
+            return begun
+        target = _last_healthy(record, rivals, holder)
     else:
         by_name = next((r for r in rivals if r["metadata"]["name"] == wanted), None)
         if by_name is None:
@@ -178,6 +179,31 @@ def _rollback_target(record: Record, rivals: Sequence[dict[str, Any]]) -> Rollba
     return RollbackTarget(target["metadata"]["name"], status["commit"], status["image"], path)
 
 
+def _begun(record: Record) -> RollbackTarget | None:
+    """What a rollback that holds its environment has begun with: who ran there before is not told any more."""
+    ledger = Ledger.load(record.status.applied)
+    revision, image, claim = (ledger.begun(step) for step in ("revision", "image", "claim"))
+    if revision is None or image is None or claim is None:
+        return None
+    pinned = f"{image.value['form']}@{image.value['image_digest']}"
+    return RollbackTarget(LAST_HEALTHY, revision.value["revision"], pinned, claim.value.get("path"))
+
+
+def _last_healthy(record: Record, rivals: Sequence[dict[str, Any]], holder: str | None) -> dict[str, Any]:
+    """The newest healthy deployment besides the holder's, which is what runs now, healthy or not.
+
+    Newest by the order in which they came, which is that of their turns: when each has ended is told by the clock of
+    the replica that acted then. Where nobody holds the environment, the last that has held it is what runs.
+    """
+    held = sorted((r for r in rivals if _has_held(r, record)), key=lambda r: order_of(r["metadata"]))
+    if holder in (None, record.name):
+        held = held[:-1]
+    healthy = [r for r in held if _is_healthy(r) and r["metadata"]["name"] != holder]
+    if not healthy:
+        raise ValidationError("rollbackTo lastHealthy: there is no earlier healthy deployment of this environment")
+    return healthy[-1]
+
+
 def _has_held(obj: dict[str, Any], record: Record) -> bool:
     """Whether another record of our environment has held it."""
     same = (obj.get("spec") or {}).get("environment", PRODUCTION) == record.spec.environment
@@ -189,10 +215,6 @@ def _has_held(obj: dict[str, Any], record: Record) -> bool:
 def _is_healthy(obj: dict[str, Any]) -> bool:
     conditions = obj["status"].get("conditions") or ()
     return any(c["type"] == "Finished" and c["reason"] == "Succeeded" for c in conditions)
-
-
-def _end_of(obj: dict[str, Any]) -> str:
-    return str(obj["status"].get("finishedAt", ""))
 
 
 def policies_of(spec: DevOpsProjectSpec, *, preview: bool) -> dict[str, EffectivePolicy]:

@@ -82,7 +82,7 @@ class DeploymentReconciliation(DeploymentEnd):
         try:
             spec = parse_spec(DevOpsProjectSpec, project)
             self._check_parts(project, spec)
-            it = await deployment_of(self.world, subject, subject.spec.project_ref.name, spec, records)
+            it = await deployment_of(self.world, subject, project, spec, records)
         except (Waiting, FailedError):
             raise
         except Exception as error:  # noqa: BLE001 - becomes a condition, an event and a log line

@@ -17,7 +17,7 @@ from ..api.errors import ConflictError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from .believing import not_credible
-from .marks import PROJECT_LABEL
+from .marks import PROJECT_LABEL, order_of
 from .polling import SHORTEST
 from .world import ExternalResource, World
 
@@ -166,9 +166,12 @@ def _has_built(record: dict[str, Any] | None) -> bool:
 
 
 def last_healthy(records: Iterable[dict[str, Any]], environment: str) -> dict[str, Any] | None:
-    """The record of an environment that was the last one to succeed in it, and has not expired."""
+    """The record of an environment that was the last one to succeed in it, and has not expired.
+
+    They have their turns in the order in which they came; when each has ended is told by the clock of who acted then.
+    """
     mine = [r for r in records if (r.get("spec") or {}).get("environment", PRODUCTION) == environment and stands(r)]
-    return max(mine, key=_end, default=None)
+    return max(mine, key=lambda record: order_of(record["metadata"]), default=None)
 
 
 def stands(record: dict[str, Any]) -> bool:
@@ -177,8 +180,3 @@ def stands(record: dict[str, Any]) -> bool:
         c["type"]: c["reason"] for c in (record.get("status") or {}).get("conditions") or () if c["status"] == "True"
     }
     return true.get("Finished") == Reason.SUCCEEDED and "Expired" not in true
-
-
-def _end(record: dict[str, Any]) -> tuple[str, str, str]:
-    metadata = record["metadata"]
-    return (str(record["status"].get("finishedAt", "")), str(metadata["creationTimestamp"]), metadata["name"])

@@ -1,0 +1,93 @@
+"""`rollbackTo: lastHealthy` goes by who holds the environment and who came when, never by the clock of a replica."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
+from tests.unit.world import GIT_URL, TEAM
+
+from .life import Life
+from .test_running_images import DELETE, deploy, digest, polls, running, tags
+
+AHEAD = timedelta(hours=1)
+
+
+def stamp_ahead(life: Life, name: str) -> None:
+    """As if the replica that acted had a clock that is ahead: what ends after it ends before it, by the stamps."""
+    ended = (life.out.clock.now() + AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ")
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, name, {"status": {"finishedAt": ended}})
+
+
+async def three(health: str, **spec: Any) -> Life:
+    """v1 and v2 are good, v3 is the one to go back from, and has ended before v2 by its stamp."""
+    life = running(**spec)
+    assert await deploy(life, "v1") == "True/Succeeded"
+    assert await deploy(life, "v2") == "True/Succeeded"
+    stamp_ahead(life, "v2")
+    await deploy(life, "v3", health)
+    assert life.holder() == "v3"
+    assert life.status("v3")["finishedAt"] < life.status("v2")["finishedAt"]
+    return life
+
+
+@pytest.mark.parametrize("health", ["Degraded", "Healthy"])
+async def test_last_healthy_is_the_one_before_the_holder_whatever_the_stamps_say(health: str) -> None:
+    life = await three(health)
+    assert await deploy(life, "back", rollbackTo="lastHealthy") == "True/Succeeded"
+    assert digest(life, "back") == digest(life, "v2")
+    assert life.status("back")["commit"] == life.status("v2")["commit"]
+
+
+async def test_the_newest_healthy_one_is_kept_whatever_the_stamps_say() -> None:
+    life = running(historyLimit=1, **DELETE)
+    await deploy(life, "v1")
+    await deploy(life, "v2")
+    stamp_ahead(life, "v1")
+    image = digest(life, "v2")
+    await deploy(life, "v3", "Degraded")
+    await polls(life)
+    assert (life.is_deleted("v1"), life.is_deleted("v2")) == (True, False)
+    await life.delete("v2")
+    assert image in tags(life), "it is what runs"
+
+
+async def test_where_nobody_holds_the_environment_the_last_that_came_counts_as_what_runs() -> None:
+    life = await three("Healthy")
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"status": {"environments": []}})
+    assert await deploy(life, "back", rollbackTo="lastHealthy") == "True/Succeeded"
+    assert digest(life, "back") == digest(life, "v2")
+
+
+async def test_a_holder_who_was_stopped_before_it_could_tell_of_it_is_gone_back_from() -> None:
+    life = running()
+    assert await deploy(life, "v1") == "True/Succeeded"
+    life.out.clock.advance(timedelta(seconds=5))
+    life.out.git.commit(GIT_URL, "main", "f" * 40)
+    life.record("v2")
+    while life.holder() != "v2":
+        verdict = await life.turn("v2")
+        life.out.clock.advance(verdict.after or timedelta(0))
+    life.out.clock.advance(timedelta(seconds=5))
+    life.record("back", rollbackTo="lastHealthy", concurrencyPolicy="Replace")
+    await life.live("v2")
+    await life.live("back")
+    assert (life.reason("v2"), life.reason("back")) == ("True/Superseded", "True/Succeeded")
+    assert digest(life, "back") == digest(life, "v1")
+
+
+async def test_a_rollback_that_holds_the_environment_does_not_choose_again() -> None:
+    life = await three("Healthy")
+    life.out.clock.advance(timedelta(seconds=5))
+    life.record("back", rollbackTo="lastHealthy")
+    while life.holder() != "back":
+        verdict = await life.turn("back")
+        life.out.clock.advance(verdict.after or timedelta(0))
+    for gone in ("v1", "v2"):
+        life.out.kubernetes.remove(DEPLOYMENT_RECORD, TEAM, gone)
+    image = digest(life, "back")
+    await life.live("back")
+    assert (life.reason("back"), digest(life, "back")) == ("True/Succeeded", image)
