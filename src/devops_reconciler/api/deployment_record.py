@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from .base import Duration, Model, Opaque, ProjectRef, ResourceStatus, Rule, StatusModel, Timestamp
 from .faults import Fault
+from .model import known
 from .text import RecordOrLastHealthy, Revision, ShortName
 
 PRODUCTION = "production"
@@ -35,6 +37,12 @@ class StepState(StrEnum):
     FAILED = "Failed"
     CANCELLED = "Cancelled"
     SKIPPED = "Skipped"
+
+
+KnownState = Annotated[StepState, known(StepState, StepState.PENDING)]
+"""Of a step that has a state of a newer version nothing is known: it is looked at again."""
+KnownFault = Annotated[Fault | None, known(Fault, None)]
+"""Where it is nobody's that we know, the next look finds out."""
 
 
 def _fixed(field: str, required: bool) -> Rule:
@@ -89,7 +97,7 @@ class StepStatus(StatusModel):
 
     name: str
     """Name of the step."""
-    state: StepState = StepState.PENDING
+    state: KnownState = StepState.PENDING
     """Where the step is."""
     attempts: int = 0
     """How often the step was tried."""
@@ -105,7 +113,7 @@ class StepStatus(StatusModel):
     """One word that says why the step is where it is."""
     message: str | None = None
     """A sentence for people."""
-    fault: Fault | None = None
+    fault: KnownFault = None
     """Whose failure it is, while it is one: User (somebody has to act), Vendor (tried again) or Operator (a bug)."""
     next_retry_at: Timestamp | None = None
     """When it is tried again."""
@@ -136,7 +144,7 @@ class DeploymentRecordStatus(ResourceStatus):
     """The step that is at work; for display, conditions count."""
     steps: list[StepStatus] = Field(default_factory=list)
     """All steps, in order."""
-    fault: Fault | None = None
+    fault: KnownFault = None
     """Whose failure holds the deployment up, or ended it."""
     commit: str | None = None
     """Full commit that is deployed."""

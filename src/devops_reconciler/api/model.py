@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -69,11 +70,39 @@ class Model(_Base):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def keeping(cls, wanted: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
+        """`wanted`, and what of `there` only a newer version of the operator knows, in the parts that are wanted."""
+        parts = {field.alias or name: _part_in(field.annotation) for name, field in cls.model_fields.items()}
+        kept = {name: value for name, value in there.items() if name not in parts}
+        for name, value in wanted.items():
+            part, found = parts.get(name), there.get(name)
+            if part is not None and isinstance(value, Mapping) and isinstance(found, Mapping):
+                kept[name] = part.keeping(value, found)
+            else:
+                kept[name] = value
+        return kept
+
+
+def _part_in(annotation: Any) -> type[Model] | None:
+    """The model that a field holds; None for a plain value."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Model)), None)
+
 
 class StatusModel(_Base):
-    """Part of a status: fields of a newer or older version of the operator are ignored."""
+    """Part of a status: fields of a newer or older version of the operator are ignored. See `known` for words."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def known(words: Iterable[str], otherwise: str | None) -> BeforeValidator:
+    """For what stands in a status: a word that only a newer version of the operator has is read as `otherwise`.
+
+    After a step back to the version before, an error would end every pass over the object, its deletion with it.
+    """
+    ours = tuple(words)
+    return BeforeValidator(lambda value: value if value in ours else otherwise)
 
 
 def _to_utc(value: datetime) -> datetime:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from ..api.model import known
 from .resource import Intent, Observation, Resource, digest_of
 
 
@@ -59,7 +60,8 @@ class Entry(BaseModel):
     not know; kept where drift is left."""
     digest: str = ""
     """Of the value last proven to be applied; empty where what is there is `Observation.interim`."""
-    state: EntryState = EntryState.PENDING
+    state: Annotated[EntryState, known(EntryState, EntryState.PENDING)] = EntryState.PENDING
+    """Of a thing in a state of a newer version: it may be there, and is looked for first."""
     intent: Intent | None = None
     attempts: int = 0
     facts: dict[str, Any] = Field(default_factory=dict)

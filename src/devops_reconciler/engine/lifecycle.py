@@ -126,14 +126,15 @@ class ResourceLifecycleManager(Generic[World]):
     ) -> Removal[World] | None:
         """None for what needs no removal, and for what cannot be understood (that is in the result)."""
         try:
-            resource = self._catalog[entry.kind].recall(entry.value)
-            policy = policies.get(entry.step) or policy_of(entry)
+            kind = self._catalog[entry.kind]
+            if not kind.removable:
+                entry.state, entry.intent = EntryState.CLEANED, None
+                return None
+            resource = kind.recall(entry.value)
         except (LookupError, ValueError) as error:
             _fail(entry, result, error)
             return None
-        if not resource.removable:
-            entry.state, entry.intent = EntryState.CLEANED, None
-            return None
+        policy = policies.get(entry.step) or policy_of(entry)
         result.state = StepState.RUNNING
         return Removal(resource, entry, result, entry.intent, policy)
 
@@ -245,11 +246,12 @@ def release(ledger: Ledger, which: Callable[[Entry], bool], why: str) -> None:
 
 
 def policy_of(entry: Entry) -> EffectivePolicy:
-    """How it may be removed, as it was when it was last wanted."""
-    management = entry.policy.get("management", [item.value for item in ManagementPolicy])
+    """How it may be removed, as it was when it was last wanted. Where only a newer version knows that, it stays."""
+    management = entry.policy.get("management", list(ManagementPolicy))
+    deletion = entry.policy.get("deletion", DeletionPolicy.DELETE)
     return EffectivePolicy(
-        management=frozenset(ManagementPolicy(item) for item in management),
-        deletion=DeletionPolicy(entry.policy.get("deletion", DeletionPolicy.DELETE)),
+        management=frozenset(item for item in ManagementPolicy if item in management),
+        deletion=DeletionPolicy.DELETE if deletion == DeletionPolicy.DELETE else DeletionPolicy.ORPHAN,
         adoption=Adoption.NEVER,
         drift=DriftPolicy.REPAIR,
     )

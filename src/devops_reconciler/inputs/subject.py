@@ -97,9 +97,13 @@ def mark_for(cluster_id: str, obj: dict[str, Any]) -> str:
 
 
 def parse_spec(model: type[Spec], obj: dict[str, Any]) -> Spec:
-    """The spec; raises ValidationError with one sentence per problem (the API server refuses most of them earlier)."""
+    """The spec; raises ValidationError with one sentence per problem (the API server refuses most of them earlier).
+
+    Fields that we do not know are no problem. They have passed the CRD, which may be that of a newer version: it is
+    there before its operator, and the API server fills its defaults into every object.
+    """
     try:
-        return model.model_validate(obj.get("spec") or {})
+        return model.model_validate(obj.get("spec") or {}, extra="ignore")
     except pydantic.ValidationError as error:
         problems = "; ".join(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ValidationError(problems) from error

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..api.base import Mode
+from ..api.argo_settings import ArgoSettingsSpec
+from ..api.base import Mode, Model
 from ..api.conditions import Reason
 from ..api.definitions import FINALIZER
+from ..api.ingress_resource import IngressResourceSpec
+from ..api.jenkins_settings import JenkinsSettingsSpec
+from ..api.registry_settings import RegistrySettingsSpec
 from ..engine.conditions import SUSPENDED
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import (
@@ -25,6 +29,13 @@ REQUESTED_ANNOTATION = "freeleaps.com/requestedAt"
 
 CHILD_KINDS: dict[str, Kind] = {
     kind.kind: kind for kind in (REGISTRY_SETTINGS, JENKINS_SETTINGS, ARGO_SETTINGS, INGRESS_RESOURCE)
+}
+
+SPECS: dict[str, type[Model]] = {
+    "RegistrySettings": RegistrySettingsSpec,
+    "JenkinsSettings": JenkinsSettingsSpec,
+    "ArgoSettings": ArgoSettingsSpec,
+    "IngressResource": IngressResourceSpec,
 }
 
 
@@ -95,19 +106,22 @@ class ProjectChild(ExternalResource):
         asked = (found["metadata"].get("annotations") or {}).get(REQUESTED_ANNOTATION)
         return drift if self.requested_at in (None, asked) else (*drift, "requestedAt")
 
-    def _object(self) -> dict[str, Any]:
+    def _object(self, spec: dict[str, Any]) -> dict[str, Any]:
         owner = DEVOPS_PROJECT.controls(self.name, self.owner_uid)
         metadata: dict[str, Any] = {"name": self.name, "ownerReferences": [owner], "finalizers": [FINALIZER]}
         asked = {} if self.requested_at is None else {REQUESTED_ANNOTATION: self.requested_at}
         if annotations := asked | trace_marks():
             metadata["annotations"] = annotations
-        return {"metadata": metadata, "spec": self.spec}
+        return {"metadata": metadata, "spec": spec}
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
-        await world.kubernetes.apply(self._kind, self.namespace, self._object(), force=True)
+        await world.kubernetes.apply(self._kind, self.namespace, self._object(self.spec), force=True)
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
-        await world.kubernetes.apply(self._kind, self.namespace, self._object(), force=True)
+        # What a newer version of the operator has applied is ours for the API server: without it, it would go.
+        found = await world.kubernetes.get(self._kind, self.namespace, self.name) or {}
+        spec = SPECS[self.child_kind].keeping(self.spec, found.get("spec") or {})
+        await world.kubernetes.apply(self._kind, self.namespace, self._object(spec), force=True)
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.kubernetes.delete(self._kind, self.namespace, self.name, uid=seen.external_id)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from enum import StrEnum
+from typing import Annotated, Any, get_args
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from devops_reconciler.api import messages
 from devops_reconciler.api.base import Duration, Model, StatusModel, Timestamp
@@ -59,6 +60,27 @@ def test_a_status_ignores_what_another_version_wrote(model: type[StatusModel]) -
     status = model.model_validate({"fromTheFuture": 1})
     assert status.manifest()["observedGeneration"] == -1
     assert "fromTheFuture" not in status.manifest()
+
+
+def _has_words(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return True
+    return any(map(_has_words, get_args(annotation)))
+
+
+WORDS = [
+    (model, name)
+    for model in _reachable(*STATUSES)
+    for name, field in model.model_fields.items()
+    if _has_words(field.annotation)
+]
+
+
+@pytest.mark.parametrize(("model", "name"), WORDS, ids=lambda each: getattr(each, "__name__", each))
+def test_a_word_in_a_status_that_only_a_newer_version_has_is_no_error(model: type[StatusModel], name: str) -> None:
+    field = model.model_fields[name]
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, *field.metadata])
+    assert adapter.validate_python("OfTomorrow") == field.get_default()
 
 
 @pytest.mark.parametrize("model", STATUSES, ids=lambda model: model.__name__)

@@ -342,7 +342,7 @@ LIFECYCLE = _in(
         "        if change.result.error",
     ),
     ("only the current policy counts", "policies.get(entry.step) or policy_of(entry)", "policies[entry.step]"),
-    ("what was only looked at is deleted", "        if not resource.removable:\n", "        if False:\n"),
+    ("what was only looked at is deleted", "            if not kind.removable:\n", "            if False:\n"),
     (
         "an answer before a removal tells of the time when it came",
         "self._me, asked, now, self._world)",
