@@ -83,6 +83,7 @@ def test_the_plain_manifests_are_what_the_chart_renders() -> None:
 
 def test_values_become_a_configuration_that_the_operator_takes(tmp_path: Path) -> None:
     config = CONFIG | {"BUILD_TIMEOUT": "2h", "RECONCILER_DEBUG": True, "RABBITMQ_PREFETCH": 1000000}
+    config |= {"ALLOWED_DESTINATIONS": "ci=ci,ci-*;qa=qa,qa-*"}
     objects = rendered(tmp_path, config=config, watchNamespaces=["ci", "qa"])
     (tmp_path / "secrets").mkdir()
     for name, value in one(objects, "Secret")["stringData"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -77,7 +78,7 @@ async def test_what_is_there_already_is_left_alone_until_adoption_allows_to_take
     await play.ready()
     assert "freeleaps:" in repository(play).description
 
-    others = "theirs (freeleaps:00000000:000000000000000000000000)"
+    others = re.sub(r"[0-9a-f]{24}", "0" * 24, repository(play).description)
     change_repository(play, description=others)
     await look(play, REGISTRY, has("Conflict", "OwnershipConflict"), "a conflict again")
     assert repository(play).description == others
@@ -88,6 +89,12 @@ async def test_what_is_there_already_is_left_alone_until_adoption_allows_to_take
 
     await eventually(ours, "it is taken over", DEADLINE)
     await play.stage.kube.until(REGISTRY, play.project, has("Ready", "Succeeded"), "Ready again", DEADLINE)
+
+    another_clusters = "theirs (freeleaps:00000000:000000000000000000000000)"
+    change_repository(play, description=another_clusters)
+    conflict = await look(play, REGISTRY, has("Conflict", "OwnershipConflict"), "a conflict with another cluster")
+    assert "another installation" in (condition(conflict, "Ready") or {})["message"]
+    assert repository(play).description == another_clusters
 
 
 async def test_a_foreign_change_is_reported_by_its_fields_and_left_or_repaired(play: Play) -> None:

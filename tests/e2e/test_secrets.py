@@ -10,8 +10,7 @@ import pytest
 
 from testbed.kube_api import Object
 from testbed.stage import GIT_OPERATOR
-from testbed.stage_cluster import NAMESPACE
-from testbed.waiting import eventually
+from testbed.stage_cluster import NAMESPACE, condition
 
 from .play import DEADLINE, RECORDS, Play
 
@@ -75,18 +74,22 @@ async def test_pull_and_tls_secrets_are_copied_and_go_with_a_preview(play: Play)
     assert await copy(play, play.project, "pull") is not None
 
 
-async def test_a_namespace_of_a_preview_that_nobody_owns_is_adopted_where_that_is_wanted(play: Play) -> None:
+async def test_a_namespace_that_no_preview_made_is_never_adopted_for_one(play: Play) -> None:
     name = f"{play.project}-pr-2"
     labels = {"freeleaps.com/project": play.project}
     await play.stage.kube.apply(
         [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}]
     )
+    before = (await play.stage.kube.get(f"/api/v1/namespaces/{name}"))["metadata"]
     await play.set_up(adoption="IfUnowned")
 
-    await play.deploy(environment="pr-2", ttl="1h")
+    trigger = await play.send("deploy", environment="pr-2", ttl="1h")
+    record = await trigger.ended("Failed")
 
-    async def marked() -> bool:
-        found = await play.stage.kube.get(f"/api/v1/namespaces/{name}")
-        return "freeleaps.com/environment" in found["metadata"]["labels"]
-
-    await eventually(marked, f"namespace {name} is marked", DEADLINE)
+    assert (condition(record, "Finished") or {})["reason"] == "OwnershipConflict"
+    after = (await play.stage.kube.get(f"/api/v1/namespaces/{name}"))["metadata"]
+    assert (after["uid"], after["labels"], after.get("annotations")) == (
+        before["uid"],
+        before["labels"],
+        before.get("annotations"),
+    )

@@ -158,6 +158,8 @@ def _foreign(seen: Observation, policy: EffectivePolicy, memory: Memory) -> Acti
     settling = _settling("create", memory) or _settling("update", memory)
     if settling is not None:
         return settling
+    if seen.kept:
+        return Fail(Reason.OWNERSHIP_CONFLICT, seen.kept)
     may_adopt = may_take(policy.adoption, seen.owner)
     if may_adopt and ManagementPolicy.UPDATE in policy.management:
         return Update((OWNERSHIP, *seen.drift))

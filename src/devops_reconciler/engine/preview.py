@@ -9,7 +9,7 @@ from typing import Any, Generic
 from ..api.base import DriftPolicy, EffectivePolicy
 from ..api.errors import ReconcilerError
 from ..runtime.clock import Clock, Instant
-from .decide import Create, Delete, Fail, Memory, Report, Update, Wait, decide, decide_removal
+from .decide import Create, Delete, Fail, Memory, Report, Update, Wait, decide, decide_removal, takes_over
 from .ledger import Entry, EntryState, Ledger
 from .lifecycle import Catalog, policy_of
 from .memory import memory_of
@@ -79,7 +79,13 @@ class _Preview(Generic[World]):
             seen = await resource.observe(self.world, self.me, entry.intent)
         except ReconcilerError as error:
             return [{**call, "action": "Unknown", "message": error.message}]
-        match decide(seen, step.policy, self._memory(resource, entry, asked)):
+        action = decide(seen, step.policy, self._memory(resource, entry, asked))
+        if takes_over(action):
+            try:
+                await resource.check_takeover(self.world, self.me, seen.owner)
+            except ReconcilerError as error:
+                return [{**call, "action": "Refused", "message": f"{error.reason}: {error.message}"}]
+        match action:
             case Create():
                 return [{**call, "action": "Create"}]
             case Update(fields):

@@ -57,6 +57,8 @@ class Observation:
     deleting: bool = False
     paused: bool = False
     """It says of itself that it is paused: it stays as it is, and what it has been counts."""
+    kept: str = ""
+    """Of what is not ours: why no `adoption` takes it over, and what to do instead, for people."""
     wanted_by: str = ""
     """Who else of ours wants it, for people: it is let go instead of being removed, and found by its mark again."""
     failed: tuple[Reason, str] | None = None

@@ -35,6 +35,7 @@ from ..resources.argo_project import ArgoProject
 from ..resources.argo_release import ArgoRelease
 from ..resources.argo_repository import ArgoRepository
 from ..resources.environment import find
+from ..resources.namespace import DestinationNamespace
 from ..resources.world import World
 from ..services.git import check_url
 from ..services.kubernetes import DEVOPS_PROJECT, JENKINS_SETTINGS
@@ -151,7 +152,9 @@ def _application(
     subject: Argo, wanted: Source, place: Place, image: ImageRepository, held: dict[str, Any] | None
 ) -> ArgoApplication:
     release: dict[str, Any] = {}
-    pin = None
+    pin, enters = None, None
+    if place.local:
+        enters = DestinationNamespace(name=place.namespace, project=subject.name, environment=PRODUCTION)
     if held is not None:
         # Made again as it was: the image that runs may be of another repository than the spec names since.
         runs = str(held.get("image") or image.form)
@@ -170,6 +173,7 @@ def _application(
         release=release,
         pin=pin,
         released=held is not None and wanted.pinned,
+        enters=enters,
     )
 
 

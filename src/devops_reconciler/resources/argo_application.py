@@ -8,13 +8,14 @@ from pydantic import Field
 
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
-from ..api.errors import ValidationError, Waiting
+from ..api.errors import ConflictError, ValidationError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.argocd import outside_its_project
 from ..services.argocd_view import ApplicationView
 from .argo_project import Allowed
 from .argo_release import ArgoRelease
 from .marks import ANNOTATION, ENVIRONMENT_LABEL, PROJECT_LABEL, mark_of
+from .namespace import DestinationNamespace
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
 
@@ -46,6 +47,8 @@ class ArgoApplication(ExternalResource):
     released: bool = False
     """A deployment has pinned the source to its commit: what the spec says of it since waits for the next one."""
     cascade: bool = True
+    enters: DestinationNamespace | None = Field(default=None, exclude=True)
+    """Where it goes, where nobody has looked at that before: asked before it goes there."""
 
     @property
     def key(self) -> str:
@@ -53,12 +56,16 @@ class ArgoApplication(ExternalResource):
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         found = await self._find(world)
+        if self.enters is not None and not self._is_there(found):
+            await self.enters.check(world, me)
         if found is None:
             return ABSENT
         view = ApplicationView(found)
+        owner = mark_of(view.annotations)
         return Observation(
             exists=True,
-            owner=mark_of(view.annotations),
+            owner=owner,
+            kept="" if owner == me else self._kept(found),
             drift=self._drift(found),
             deleting=view.deleting,
             after=LOOK_AGAIN,
@@ -67,6 +74,17 @@ class ArgoApplication(ExternalResource):
             url=f"{world.settings.argocd_endpoint}/applications/{world.settings.argocd_namespace}/{self.name}",
             facts={"application": self.name},
         )
+
+    def _is_there(self, app: dict[str, Any] | None) -> bool:
+        return app is not None and ApplicationView(app).destination == (self.server, self.namespace)
+
+    def _kept(self, app: dict[str, Any]) -> str:
+        """Why it is not taken over: what no preview made would go with this one, and all that it has deployed."""
+        made_for = ((app.get("metadata") or {}).get("labels") or {}).get(ENVIRONMENT_LABEL, PRODUCTION)
+        if self.environment == PRODUCTION or made_for != PRODUCTION:
+            return ""
+        text = f"application {self.name} is there, and no preview made it, so no adoption takes it over"
+        return f"{text}: it would go with this one; give the preview another name"
 
     def _drift(self, app: dict[str, Any]) -> tuple[str, ...]:
         spec = app.get("spec") or {}
@@ -93,6 +111,7 @@ class ArgoApplication(ExternalResource):
         return {name: value for name, value in known.items() if value is not None}
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
+        await self._check_project(world, me)
         spec: dict[str, Any] = {
             "project": self.project,
             "source": {**self._first_source(), **(self.release.get("source") or {})},
@@ -121,6 +140,8 @@ class ArgoApplication(ExternalResource):
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
         found = await self._find(world)
+        if seen.owner != me or self._project_of(found) != self.project:
+            await self._check_project(world, me)
         there = ((found or {}).get("spec") or {}).get("source") or {}
         source: dict[str, Any] = self._manifests(there)
         if not self.released and self.pin is not None and self.pin.turns(there):
@@ -140,6 +161,19 @@ class ArgoApplication(ExternalResource):
                 raise
             # What it judges by is a moment older than what it answers: the project was changed just before.
             raise Waiting(error.message, after=LOOK_AGAIN) from error
+
+    async def _check_project(self, world: World, me: str) -> None:
+        """Raise ConflictError where the Argo CD project is not ours: what it allows is not for our applications.
+
+        A deployment under way has its project from the spec of now, which ArgoSettings may have refused.
+        """
+        found = await world.argocd.project(self.project)
+        if found is not None and mark_of((found.get("metadata") or {}).get("annotations")) != me:
+            raise ConflictError(
+                f"Argo CD project {self.project} is not ours, so no application of ours goes into it; name another one "
+                "in argo.project",
+                reason=Reason.OWNERSHIP_CONFLICT,
+            )
 
     async def _is_allowed(self, world: World) -> bool:
         found = await world.argocd.project(self.project)

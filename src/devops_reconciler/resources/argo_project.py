@@ -19,6 +19,26 @@ NAMED = 5
 """How many of the applications in the way a message names."""
 
 
+OWN = "default"
+"""The project that Argo CD makes itself, for all applications, with all rights."""
+
+HARMLESS = frozenset(
+    {
+        "description",
+        "sourceRepos",
+        "destinations",
+        "clusterResourceBlacklist",
+        "namespaceResourceBlacklist",
+        "namespaceResourceWhitelist",
+        "orphanedResources",
+        "permitOnlyProjectScopedClusters",
+        "signatureKeys",
+        "syncWindows",
+    }
+)
+"""Fields of a spec that we write, or that only forbid: what else stands in one gives rights that ours has not."""
+
+
 @dataclass(frozen=True)
 class Allowed:
     """What an AppProject allows, as far as we would keep it: with refusals (`!…`) of somebody else's in it, nothing."""
@@ -104,6 +124,7 @@ class ArgoProject(ExternalResource):
         return Observation(
             exists=True,
             owner=owner,
+            kept="" if owner == me else _kept(self.name, found),
             drift=tuple(drift),
             interim=wanted != self._allowed,
             deleting=bool(metadata.get("deletionTimestamp")),
@@ -145,6 +166,20 @@ class ArgoProject(ExternalResource):
                 f"{_named(inside)}. Move or delete them; a preview moves with its next deployment"
             )
         await world.argocd.delete_project(self.name)
+
+
+def _kept(name: str, project: Mapping[str, Any]) -> str:
+    """Why it is not taken over: an update changes only what we write, and all else that it gives would be ours."""
+    instead = "name another one in argo.project, or none: then it is made for this project"
+    if name == OWN:
+        return f"Argo CD's own project {OWN} is for all applications, and no adoption takes it over; {instead}"
+    more = sorted(field for field, value in (project.get("spec") or {}).items() if value and field not in HARMLESS)
+    # By its labels a project gets what a global one has.
+    more += ["labels"] if (project.get("metadata") or {}).get("labels") else []
+    if not more:
+        return ""
+    text = f"Argo CD project {name} is not ours and has more than ours would have ({', '.join(more)})"
+    return f"{text}, so no adoption takes it over; {instead}, or take that out of it first"
 
 
 def _named(applications: list[str]) -> str:

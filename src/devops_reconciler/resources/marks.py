@@ -26,6 +26,11 @@ DELETION_REQUESTED_BY = "freeleaps.com/deletion-requested-by"
 """Annotation of a record: who asked for its deletion, by message."""
 
 
+def of_one_installation(mark: str, other: str) -> bool:
+    """Whether two marks are of one cluster: what is no mark of ours is of none."""
+    return MARK.fullmatch(other) is not None and mark.rpartition(":")[0] == other.rpartition(":")[0]
+
+
 def mark_in(text: str | None) -> str | None:
     """The mark that stands somewhere in a description, or None."""
     found = MARK.search(text or "")

@@ -9,18 +9,16 @@ from ..api.deployment_record import PRODUCTION
 from ..api.errors import ConflictError
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import NAMESPACE, already_exists
-from .marks import ANNOTATION, ENVIRONMENT_LABEL, PROJECT_LABEL, mark_of
+from .marks import ANNOTATION, ENVIRONMENT_LABEL, PROJECT_LABEL, mark_of, of_one_installation
 from .polling import LOOK_AGAIN
-from .world import ExternalResource, World
-
-ANOTHER = "environment "
-"""Begins the owner of a namespace with our mark that is another environment's, as `<project>/<environment>`."""
+from .world import ExternalResource, World, lives_elsewhere
 
 
 class DestinationNamespace(ExternalResource):
     """Production's namespace: made where it is absent, used as it is where it is there, and never removed.
 
-    Not used is what another project's preview runs in: it goes with the preview, and all that is in it.
+    Not used is what another project's preview runs in: it goes with the preview, and all that is in it. Nor what a
+    project of another watched namespace has: whoever runs something there may have its Secrets.
     """
 
     service: ClassVar[str] = "kubernetes"
@@ -39,18 +37,36 @@ class DestinationNamespace(ExternalResource):
         if found is None:
             return ABSENT
         metadata = found["metadata"]
+        owner, kept = await self._whose(world, metadata, me)
         return Observation(
             exists=True,
-            owner=self._owner(metadata, me),
+            owner=owner,
+            kept=kept,
             deleting=bool(metadata.get("deletionTimestamp")),
             message="Kubernetes is emptying it" if metadata.get("deletionTimestamp") else "",
             after=LOOK_AGAIN,
             external_id=metadata["uid"],
         )
 
-    def _owner(self, metadata: dict[str, Any], me: str) -> str | None:
-        environment = (metadata.get("labels") or {}).get(ENVIRONMENT_LABEL, PRODUCTION)
-        return me if environment == PRODUCTION else mark_of(metadata.get("annotations")) or me
+    async def _whose(self, world: World, metadata: dict[str, Any], me: str) -> tuple[str | None, str]:
+        """Its owner, and why it is not taken over."""
+        owner, environment = mark_of(metadata.get("annotations")), _labels(metadata)[1]
+        if owner is None or owner == me:
+            return me, ""
+        if of_one_installation(me, owner) and await lives_elsewhere(world, me, owner):
+            return owner, (
+                f"namespace {self.name} is of a project in another watched namespace, so nothing of ours goes into it; "
+                f"set another argo.destination. If both are to run there, have its annotation {ANNOTATION} taken away"
+            )
+        return me if environment in (None, PRODUCTION) else owner, ""
+
+    async def check(self, world: World, me: str) -> None:
+        """Raise ConflictError where nothing of ours may ever go into it."""
+        if len(world.settings.reconciler_namespaces) == 1:
+            return  # it can be of nobody else who is known here
+        seen = await self.observe(world, me, None)
+        if seen.kept:
+            raise ConflictError(seen.kept, reason=Reason.OWNERSHIP_CONFLICT)
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
         labels = {PROJECT_LABEL: self.project, ENVIRONMENT_LABEL: self.environment}
@@ -71,24 +87,28 @@ class DestinationNamespace(ExternalResource):
 class PreviewNamespace(DestinationNamespace):
     """A preview's namespace: this environment's alone. One that is there without our labels and mark is a conflict.
 
-    The mark is the project's, so it does not tell a preview from production: the label of the environment does.
+    The mark is the project's, so it does not tell a preview from production: the label of the environment does. Only
+    what a preview of another project made may be taken over: all else was not made to go, and would go with this one.
     """
 
     removable: ClassVar[bool] = True
 
-    def _owner(self, metadata: dict[str, Any], me: str) -> str | None:
-        owner, labels = mark_of(metadata.get("annotations")), metadata.get("labels") or {}
-        project, environment = labels.get(PROJECT_LABEL), labels.get(ENVIRONMENT_LABEL)
-        if owner != me or (project, environment) == (self.project, self.environment):
-            return owner
-        return f"{ANOTHER}{project}/{environment}" if project and environment else None
-
-    async def check_takeover(self, world: World, me: str, owner: str | None) -> None:
-        """What is another environment's is never taken over: it would go with the preview."""
-        if owner is not None and owner.startswith(ANOTHER):
-            text = f"namespace {self.name} is of {owner.removeprefix(ANOTHER)}, which adoption does not take it from"
-            raise ConflictError(f"{text}; give the preview another name", reason=Reason.OWNERSHIP_CONFLICT)
-        await super().check_takeover(world, me, owner)
+    async def _whose(self, world: World, metadata: dict[str, Any], me: str) -> tuple[str | None, str]:
+        owner, (project, environment) = mark_of(metadata.get("annotations")), _labels(metadata)
+        if owner == me and (project, environment) == (self.project, self.environment):
+            return me, ""
+        if owner not in (None, me) and environment not in (None, PRODUCTION):
+            return owner, ""
+        known = owner is not None and project and environment
+        whose = f"of {project}/{environment}" if known else "there, and no preview made it"
+        text = f"namespace {self.name} is {whose}, so no adoption takes it over: it would go with the preview"
+        return None if owner == me else owner, f"{text}; give the preview another name"
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.kubernetes.delete(NAMESPACE, None, self.name, uid=seen.external_id)
+
+
+def _labels(metadata: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The project and the environment that it was made for."""
+    labels = metadata.get("labels") or {}
+    return labels.get(PROJECT_LABEL), labels.get(ENVIRONMENT_LABEL)

@@ -36,6 +36,7 @@ from ..services.kubernetes import (
 )
 from ..services.probe import Prober
 from ..services.registry import Registry
+from .marks import of_one_installation
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class World:
     """By UID of the resource: the version of the login that was last tried, why the registry refused it, and when."""
     builds: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The facts of builds under way, by key, as the last look found them: what is known needs no search."""
+    homes: dict[str, str] = field(default_factory=dict)
+    """The watched namespace of a mark's resource, NOWHERE where none of them has it: neither ever changes."""
     breakers: Breakers = field(default_factory=Breakers)
     """Of the clients above, for those who show them."""
     fence: Fence | None = None
@@ -80,6 +83,8 @@ LAGS = {
 GoDaddy from replicas."""
 CONSISTENT = timedelta(seconds=1)
 """For those that show a write at once, as Kubernetes does: a moment to spare."""
+
+NOWHERE = ""
 
 OWNERS = (DEVOPS_PROJECT, JENKINS_SETTINGS, REGISTRY_SETTINGS, ARGO_SETTINGS, INGRESS_RESOURCE)
 """The kinds whose marks things carry: of previews the project's."""
@@ -105,22 +110,42 @@ class ExternalResource(Resource[World]):
         return LAGS.get(self.service, CONSISTENT)
 
     async def check_takeover(self, world: World, me: str, owner: str | None) -> None:
-        """Raise ConflictError where `owner` is the mark of a resource that lives in another watched namespace:
-        `adoption` is said by a project's author, and what another team has is not theirs to take."""
-        namespaces = world.settings.reconciler_namespaces
-        if owner is None or len(namespaces) == 1:
+        """Raise ConflictError where `owner` is the mark of another installation, whose things may all be alive for all
+        that we can tell, or of a resource that lives in another watched namespace: `adoption` is said by a project's
+        author, and what another team has is not theirs to take."""
+        if owner is None:
             return
-        # A mark is a digest of the UID: it names nothing that could be asked for, so whatever may be its owner is read.
-        for namespace in namespaces:
-            marks = await _marks_in(world, namespace)
-            if owner not in marks:
-                continue
-            if me not in marks:
-                text = f"{self.key} belongs to a resource in another namespace, which adoption does not take it from"
-                raise ConflictError(
-                    f"{text}; use another name, or have it removed there", reason=Reason.OWNERSHIP_CONFLICT
-                )
-            return
+        if not of_one_installation(me, owner):
+            text = f"{self.key} carries the mark of another installation, which adoption does not take it from"
+            raise ConflictError(
+                f"{text}; use another name, or have it removed there. Where that was this installation on a cluster of "
+                "before, set RECONCILER_CLUSTER_ID (and DNS_TXT_OWNER_ID) to what it was there",
+                reason=Reason.OWNERSHIP_CONFLICT,
+            )
+        if await lives_elsewhere(world, me, owner):
+            text = f"{self.key} belongs to a resource in another namespace, which adoption does not take it from"
+            raise ConflictError(f"{text}; use another name, or have it removed there", reason=Reason.OWNERSHIP_CONFLICT)
+
+
+async def lives_elsewhere(world: World, me: str, owner: str) -> bool:
+    """Whether `owner` is the mark of a resource that lives in another watched namespace than that of `me`.
+
+    Reads nothing of what it knows for good: that two are of one namespace, or that the owner is gone.
+    """
+    namespaces, homes = world.settings.reconciler_namespaces, world.homes
+    home = homes.get(owner)
+    if len(namespaces) == 1 or home == NOWHERE or (home is not None and home == homes.get(me)):
+        return False
+    # A mark is a digest of the UID: it names nothing that could be asked for, so whatever may be its owner is read.
+    for namespace in namespaces if home is None else (home,):
+        marks = await _marks_in(world, namespace)
+        for gone in [each for each, where in homes.items() if where == namespace and each not in marks]:
+            del homes[gone]
+        homes.update(dict.fromkeys(marks, namespace))
+        if owner in marks:
+            return me not in marks
+    homes[owner] = NOWHERE
+    return False
 
 
 async def _marks_in(world: World, namespace: str) -> set[str]:

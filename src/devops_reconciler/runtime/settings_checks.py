@@ -72,6 +72,15 @@ def doubts(given: Mapping[str, Given]) -> list[str]:
         )
     if "GODADDY_API_KEY" in given and "DNS_ALLOWED_ZONES" not in given:
         result.append("DNS_ALLOWED_ZONES is not set: no DNS record can be made")
+    watched = list(dict.fromkeys(filter(None, map(str.strip, text("RECONCILER_NAMESPACES").split(",")))))
+    listed = {part.rpartition("=")[0].strip() for part in text("ALLOWED_DESTINATIONS").split(";")}
+    bare = [name for name in watched if name not in listed]
+    if len(watched) > 1 and bare:
+        result.append(
+            f"ALLOWED_DESTINATIONS has no entry of its own for {' and '.join(bare)}: the names of projects there may "
+            "lead into what other teams have, and namespaces that are there already are taken as they are; set "
+            f"ALLOWED_DESTINATIONS={';'.join(f'{name}=PATTERNS' for name in watched)}, with patterns that share no name"
+        )
     return result
 
 

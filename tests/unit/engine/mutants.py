@@ -85,9 +85,10 @@ DECIDE = _in(
     (
         "our mark that is about to show is taken for another's",
         '    settling = _settling("create", memory) or _settling("update", memory)\n'
-        "    if settling is not None:\n        return settling\n    may_adopt",
-        "    may_adopt",
+        "    if settling is not None:\n        return settling\n    if seen.kept",
+        "    if seen.kept",
     ),
+    ("what no adoption takes is taken", "    if seen.kept:", "    if False:"),
     (
         "changed again before the change shows",
         '    settling = _settling("update", memory)\n    if settling is not None:\n        return settling\n',

@@ -132,6 +132,15 @@ TABLE: list[tuple[str, Observation, EffectivePolicy, Memory, Action]] = [
     ("another's, adoption of the unowned", seen("other"), IF_UNOWNED, ME, Fail(Reason.OWNERSHIP_CONFLICT, "…")),
     ("another's, adopted", seen("other"), ALWAYS, ME, Update(("ownership",))),
     ("unmarked, adopted always", seen(None), ALWAYS, ME, Update(("ownership",))),
+    ("another's, kept", seen("other", kept="theirs"), ALWAYS, ME, Fail(Reason.OWNERSHIP_CONFLICT, "theirs")),
+    ("unmarked, kept", seen(None, kept="theirs"), IF_UNOWNED, ME, Fail(Reason.OWNERSHIP_CONFLICT, "theirs")),
+    (
+        "kept, made just now",
+        seen(None, kept="theirs"),
+        policy(),
+        knows(tried=tried("create")),
+        Wait("…", after=S),
+    ),
     (
         "unmarked, adopted, may not be changed",
         seen(None),

@@ -24,8 +24,8 @@ WHOSE = {"freeleaps.com/git-host": "git.example.com"}
 class Home:
     """A project that is set up, its children, and the passes of the loop over them."""
 
-    def __init__(self, **spec: Any) -> None:
-        self.life = Life()
+    def __init__(self, life: Life | None = None, **spec: Any) -> None:
+        self.life = life or Life()
         self.out = self.life.out
         if spec:
             self.out.secret("git", {"username": "ann", "password": "git-1"}, annotations=WHOSE)
@@ -67,7 +67,7 @@ def reads(calls: list[str]) -> list[str]:
     return [call for call in calls if call.startswith(("kubernetes.get", "kubernetes.list"))]
 
 
-async def at_rest(**spec: Any) -> Home:
-    it = Home(**spec)
+async def at_rest(life: Life | None = None, **spec: Any) -> Home:
+    it = Home(life, **spec)
     await it.rest()
     return it

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from devops_reconciler.api.errors import CredentialsError
-from devops_reconciler.services.kubernetes import INGRESS, NAMESPACE
-from tests.unit.world import GIT_URL
+from devops_reconciler.api.names import mark
+from devops_reconciler.services.kubernetes import DEVOPS_PROJECT, INGRESS, NAMESPACE
+from tests.unit.kinds.life import Life
+from tests.unit.world import CLUSTER, GIT_URL, TEAM
 
 from .home import JENKINS, ROUTE, WHOSE, Home, at_rest, reads
 
@@ -97,3 +99,16 @@ async def test_a_namespace_is_read_anew_when_what_was_in_it_is_another() -> None
     await it.poll(ROUTE)
     await it.poll(ROUTE)
     assert reads(await it.poll(ROUTE)) == ["kubernetes.list Ingress"]
+
+
+@pytest.mark.parametrize("home", [TEAM, None], ids=["of a project beside it", "of nobody"])
+async def test_whose_a_destination_is_that_others_have_marked_is_not_read_again(home: str | None) -> None:
+    life = Life(reconciler_namespaces=("team-b", TEAM))
+    if home is not None:
+        life.out.kubernetes.put(DEVOPS_PROJECT, home, {"metadata": {"name": "theirs", "uid": "uid-of-theirs"}})
+    theirs = mark(CLUSTER, TEAM, "uid-of-theirs")
+    life.out.namespace("shop", annotations={"freeleaps.com/mark": theirs})
+    it = await at_rest(life)
+    assert life.out.line.count("kubernetes.list RegistrySettings") > 0, "it was read once"
+    for _ in range(5):
+        assert reads(await it.poll()) == ["kubernetes.list Ingress"]

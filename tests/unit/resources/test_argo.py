@@ -265,7 +265,7 @@ async def test_an_application_goes_whose_project_was_removed_by_hand() -> None:
 async def test_a_preview_whose_project_was_removed_by_hand_waits_for_its_owner_to_make_it_again() -> None:
     hand = Hand()
     preview = APP.model_copy(update={"name": "shop-pr-1", "environment": "pr-1"})
-    await PROJECT.create(hand.out.world, OTHER, await hand.see(PROJECT))
+    await PROJECT.create(hand.out.world, ME, await hand.see(PROJECT))
     assert (await hand.bring(preview)).ready
     hand.out.argocd.lose_project("shop")
     with pytest.raises(Waiting, match="project shop is gone"):
@@ -279,6 +279,38 @@ async def test_a_foreign_project_is_a_conflict_and_stays() -> None:
     assert hand.reason(await hand.bring(PROJECT)) == "OwnershipConflict"
     await hand.remove()
     assert hand.out.argocd.app_projects["shop"]["spec"] == {"sourceRepos": ["*"]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "metadata", "taken"),
+    [
+        (
+            {"sourceRepos": ["*"], "description": "theirs", "destinations": [{"server": "*", "namespace": "*"}]},
+            {},
+            True,
+        ),
+        ({"namespaceResourceBlacklist": [{"group": "", "kind": "Secret"}], "roles": []}, {}, True),
+        ({"clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}, {}, False),
+        ({"roles": [{"name": "admin"}]}, {}, False),
+        ({"sourceNamespaces": ["apps"]}, {}, False),
+        ({"destinationServiceAccounts": [{"server": "*"}]}, {}, False),
+        ({}, {"labels": {"global": "yes"}}, False),
+    ],
+)
+@pytest.mark.parametrize("owner", [None, OTHER])
+async def test_a_project_is_taken_over_only_where_it_gives_no_more_than_ours(
+    spec: dict[str, Any], metadata: dict[str, Any], taken: bool, owner: str | None
+) -> None:
+    hand = Hand()
+    marked = {} if owner is None else {"annotations": {MARK: owner}}
+    hand.out.argocd.app_projects["shop"] = {"metadata": {"name": "shop", **metadata, **marked}, "spec": spec}
+    outcome = await hand.bring(PROJECT, policy(Adoption.IF_UNOWNED if owner is None else Adoption.ALWAYS))
+    assert outcome.ready == taken
+    there = hand.out.argocd.app_projects["shop"]
+    assert (there["metadata"].get("annotations") == {MARK: ME}) == taken
+    if not taken:
+        assert hand.reason(outcome) == "OwnershipConflict"
+        assert there["spec"] == spec
 
 
 # The repository

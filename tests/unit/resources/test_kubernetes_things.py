@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devops_reconciler.api.base import Adoption
-from devops_reconciler.api.errors import ConflictError
+from devops_reconciler.api.errors import ConflictError, ExternalServiceError
 from devops_reconciler.resources.child import ProjectChild
 from devops_reconciler.resources.environment import EnvironmentClaim, find
 from devops_reconciler.resources.ingress import IngressRoute
@@ -19,7 +19,7 @@ from devops_reconciler.services.kubernetes import (
     JENKINS_SETTINGS,
     NAMESPACE,
 )
-from tests.unit.world import ME, OTHER, TEAM
+from tests.unit.world import ME, OTHER, STRANGER, TEAM
 
 from .hand import Hand, changed, policy
 
@@ -109,13 +109,60 @@ async def test_a_previews_namespace_without_our_label_and_mark_is_a_conflict_and
 
 
 @pytest.mark.parametrize("adoption", [Adoption.IF_UNOWNED, Adoption.ALWAYS])
-@pytest.mark.parametrize("metadata", [{"labels": labels("production"), "annotations": {MARK: ME}}])
-async def test_a_preview_takes_no_namespace_over_from_production(metadata: Any, adoption: Adoption) -> None:
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"labels": labels("pr-7")},
+        {"annotations": {MARK: ME}},
+        {"annotations": {MARK: OTHER}},
+        {"labels": {"freeleaps.com/project": "shop"}, "annotations": {MARK: ME}},
+        {"labels": labels("pr-8"), "annotations": {MARK: ME}},
+        {"labels": labels("production"), "annotations": {MARK: ME}},
+        {"labels": labels("production", "other"), "annotations": {MARK: OTHER}},
+    ],
+)
+async def test_a_preview_takes_no_namespace_over_that_no_preview_of_a_project_here_made(
+    metadata: Any, adoption: Adoption
+) -> None:
     hand = Hand()
     hand.out.namespace("shop-pr-7", **metadata)
     outcome = await hand.bring(PREVIEW, policy(adoption=adoption))
     assert hand.reason(outcome) == "OwnershipConflict"
+    assert "name" in hand.message(outcome)
+    assert "set adoption" not in hand.message(outcome)
+    await hand.remove()
+    assert hand.out.kubernetes.see(NAMESPACE, None, "shop-pr-7") is not None
     assert hand.out.kubernetes.writes == []
+
+
+async def test_what_a_preview_in_another_cluster_has_is_never_taken() -> None:
+    hand = Hand()
+    hand.out.namespace("shop-pr-7", labels=labels("pr-7", "other"), annotations={MARK: STRANGER})
+    outcome = await hand.bring(PREVIEW, policy(adoption=Adoption.ALWAYS))
+    assert hand.reason(outcome) == "OwnershipConflict"
+    assert hand.out.kubernetes.writes == []
+
+
+async def test_what_a_preview_of_a_project_that_is_gone_has_left_is_taken_over_on_request() -> None:
+    hand = Hand()
+    hand.out.namespace("shop-pr-7", labels=labels("pr-7"), annotations={MARK: OTHER})
+    assert (await hand.bring(PREVIEW, policy(adoption=Adoption.ALWAYS))).ready
+    there = hand.out.kubernetes.see(NAMESPACE, None, "shop-pr-7")
+    assert there is not None
+    assert there["metadata"]["annotations"] == {MARK: ME}
+
+
+@pytest.mark.parametrize("adoption", Adoption)
+async def test_a_previews_namespace_whose_creation_had_no_answer_is_known_as_ours_and_goes(adoption: Adoption) -> None:
+    hand = Hand()
+    lost = ExternalServiceError("time-out", service="kubernetes")
+    hand.out.line.fail("kubernetes.create Namespace", lost, after_effect=True)
+    assert (await hand.bring(PREVIEW, policy(adoption=adoption))).ready
+    assert hand.out.line.count("kubernetes.create Namespace") == 1
+    assert hand.out.line.count("kubernetes.merge_patch Namespace") == 0
+    await hand.remove()
+    assert hand.out.kubernetes.see(NAMESPACE, None, "shop-pr-7") is None
 
 
 async def test_adoption_of_what_is_nobodys_takes_no_namespace_of_another_project() -> None:

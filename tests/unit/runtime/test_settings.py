@@ -251,6 +251,23 @@ def test_doubts_about_tls_and_logins() -> None:
     assert "no DNS record can be made" in warnings(GODADDY_API_KEY="abcd", GODADDY_API_SECRET="abcd")
 
 
+@pytest.mark.parametrize("allowed", ["", "shop,shop-*", "ci=ci,ci-*", "ci=ci;*"])
+def test_a_doubt_about_teams_whose_destinations_are_not_told_apart(allowed: str) -> None:
+    environ = {"RECONCILER_NAMESPACES": "ci, qa"} | ({"ALLOWED_DESTINATIONS": allowed} if allowed else {})
+    said = warnings(**environ)
+    assert ("for ci and qa:" if "ci=" not in allowed else "for qa:") in said
+    assert "set ALLOWED_DESTINATIONS=ci=PATTERNS;qa=PATTERNS" in said
+
+
+@pytest.mark.parametrize("environ", [{}, {"RECONCILER_NAMESPACES": "ci"}, {"RECONCILER_NAMESPACES": "ci,ci"}])
+def test_no_doubt_about_the_destinations_of_a_single_team(environ: dict[str, str]) -> None:
+    assert "ALLOWED_DESTINATIONS" not in warnings(**environ)
+
+
+def test_no_doubt_where_each_team_has_destinations_of_its_own() -> None:
+    assert not warnings(RECONCILER_NAMESPACES="ci,qa", ALLOWED_DESTINATIONS="ci=ci,ci-*; qa=qa-*")
+
+
 def test_settings_are_frozen_and_hide_their_secrets() -> None:
     settings = load(REQUIRED | {"ARGOCD_TOKEN": "hunter22"})
     assert settings.argocd_token == SecretStr("hunter22")
