@@ -73,13 +73,13 @@ class GatedInbox:
     def place(self, message: InboundMessage) -> tuple[str, str]:
         return self.inbox.place(message)
 
-    async def accept(self, message: InboundMessage) -> Outcome:
+    async def accept(self, message: InboundMessage, replayed_at: datetime | None = None) -> Outcome:
         self.began += 1
         self.inside += 1
         self.most = max(self.most, self.inside)
         try:
             await self.gate.wait()
-            outcome = await self.inbox.accept(message)
+            outcome = await self.inbox.accept(message, replayed_at)
         finally:
             self.inside -= 1
         self.outcomes.append(outcome.word)

@@ -143,11 +143,11 @@ class Poisoned(GatedInbox):
 
     attempts = 0
 
-    async def accept(self, message: Any) -> Outcome:
+    async def accept(self, message: Any, replayed_at: datetime | None = None) -> Outcome:
         if message.payload.project == "poison":
             self.attempts += 1
             raise KeyError("a mistake of ours")
-        return await super().accept(message)
+        return await super().accept(message, replayed_at)
 
 
 async def test_a_consumer_cancelled_behind_our_back_is_found_by_the_canary_and_made_anew(office: Office) -> None:
@@ -241,6 +241,7 @@ class Burst:
         deployments = [reconcile_message(self._name(n), "deploy", environment="pr-1") for n in range(DEPLOYMENTS)]
         self.deployments = [message["event_id"] for message in deployments]
         self.newest: dict[str, str] = {}
+        self.began = datetime.now(UTC) - timedelta(days=1)
         initializes = [self._initialize(number) for number in range(INITIALIZES)]
         bad = [{**reconcile_message("shop", "deploy"), "version": 99} for _ in range(BAD // 2)]
         bad += [{**reconcile_message("shop", "deploy"), "event_type": "DevOpsDream"} for _ in range(BAD // 2)]
@@ -257,7 +258,7 @@ class Burst:
     def _initialize(self, number: int) -> dict[str, Any]:
         name, text = self._name(number), f"Shop {number}"
         self.newest[name] = text
-        at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
+        at = self.began + timedelta(seconds=number)
         return {**initialize_message(name, {**SPEC, "displayName": text}), "timestamp": at.isoformat()}
 
     async def publish(self, office: Office) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -136,7 +137,7 @@ async def test_chosen_letters_are_published_again_byte_for_byte_and_the_others_s
         assert got.exchange == office.settings.rabbitmq_exchange
         assert (got.message_id, got.type) == (expected["event_id"], "DevOpsReconcile")
         assert got.delivery_mode == DeliveryMode.PERSISTENT
-        assert set(got.headers) <= {"x-delivery-count"}
+        assert set(got.headers) - {"x-delivery-count"} == {"x-replayed-at"}
 
 
 async def _taken(office: Office) -> AbstractIncomingMessage:
@@ -205,6 +206,39 @@ async def _bury_by_broker(office: Office, message: dict[str, Any]) -> None:
             await (await queue.get(timeout=30)).reject(requeue=True)
     await office.letters(1)
     await office.start_listener()
+
+
+async def test_what_a_queue_has_kept_for_too_long_is_deployed_only_when_somebody_says_so(office: Office) -> None:
+    """As after the way back to a queue that nobody has read for weeks."""
+    await office.start_listener()
+    await office.send(initialize_message("shop", SPEC))
+    old = datetime.now(UTC) - timedelta(days=8)
+    message = {**deploy(), "timestamp": old.isoformat()}
+    await office.send(message)
+    await office.letters(1)
+    (row,) = await listed(office, "TriggerTooOld")
+    assert row["id"] == message["event_id"]
+    assert f"timestamp: {old.isoformat(timespec='seconds')} is 8 days ago" in row["error"]
+    assert await office.kubernetes.list(DEPLOYMENT_RECORD, office.namespace) == []
+
+    assert (await replay(office, row["id"])).endswith("1 published again, 0 left")
+    record = await office.record(message["event_id"])
+    assert record["spec"]["triggerEventId"] == message["event_id"]
+    await office.send(message)
+    assert await office.settled(3) == ["applied", "created", "duplicate"]
+    assert await listed(office) == []
+
+
+async def test_what_was_published_again_grows_old_too(office: Office) -> None:
+    """Its copy in a queue that nobody reads does not stay good for ever."""
+    await office.start_listener()
+    body = json.dumps({**deploy(), "timestamp": "2025-01-01T12:00:00Z"}).encode()
+    replayed_at = (datetime.now(UTC) - timedelta(days=9)).isoformat()
+    await office.send_raw(body, message_id="m-1", headers={"x-replayed-at": replayed_at})
+    await office.letters(1)
+    assert (await listed(office))[0]["reason"] == "TriggerTooOld"
+    await replay(office, "m-1")
+    assert await office.settled(1) == ["created"]
 
 
 async def test_a_message_that_came_past_the_exchange_goes_back_to_the_queue_alone(office: Office) -> None:

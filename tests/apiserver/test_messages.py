@@ -121,7 +121,7 @@ async def test_an_older_initialize_is_ignored(office: Office) -> None:
     await office.start_listener()
     older = initialize_message("shop", {**SPEC, "historyLimit": 3})
     newer = initialize_message("shop", {**SPEC, "historyLimit": 4})
-    older["timestamp"], newer["timestamp"] = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
+    older["timestamp"] = (datetime.fromisoformat(newer["timestamp"]) - timedelta(seconds=1)).isoformat()
     await office.send(newer)
     await office.send(older)
     assert await office.settled(2) == ["applied", "outdated"]
@@ -265,8 +265,9 @@ async def test_a_queue_that_was_deleted_is_made_again(office: Office) -> None:
 
 
 async def test_a_queue_with_other_properties_is_an_error_that_says_what_to_do(office: Office) -> None:
+    name, exchange = office.settings.rabbitmq_queue, office.settings.rabbitmq_exchange
     async with office.channel() as channel:
-        await channel.declare_queue(office.settings.rabbitmq_queue, durable=True)
+        await channel.declare_queue(name, durable=True)
     task = asyncio.create_task(office.listener.run())
 
     async def said() -> str:
@@ -276,7 +277,9 @@ async def test_a_queue_with_other_properties_is_an_error_that_says_what_to_do(of
             return error.message if "other properties" in error.message else ""
 
     text = await eventually(said, "the check says it")
-    assert "delete it, or set RABBITMQ_QUEUE to a new name" in text
+    assert "delete it once it is empty, or set RABBITMQ_QUEUE to a new name" in text
+    assert f"'{name}' goes on collecting each trigger" in text
+    assert f"unbind it from exchange '{exchange}' (keys devops.initialize and devops.reconcile)" in text
     assert not office.listener.ready
     task.cancel()
     await asyncio.wait({task})

@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from aio_pika.abc import AbstractConnection
@@ -104,11 +104,11 @@ class Deadly(GatedInbox):
     connection: AbstractConnection
     deaths = 0
 
-    async def accept(self, message: InboundMessage) -> Outcome:
+    async def accept(self, message: InboundMessage, replayed_at: datetime | None = None) -> Outcome:
         if message.event_id == self.event_id:
             self.deaths += 1
             await self.connection.close()
-        return await super().accept(message)
+        return await super().accept(message, replayed_at)
 
 
 async def test_a_message_that_ends_each_connection_is_given_up_alone(

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     PROJECT_NOT_FOUND = "ProjectNotFound"
     INVALID_SPEC = "InvalidSpec"
     INVALID_MESSAGE = "InvalidMessage"
+    TRIGGER_TOO_OLD = "TriggerTooOld"
     CREDENTIALS_INVALID = "CredentialsInvalid"
     PERMISSION_DENIED = "PermissionDenied"
     SECRET_NOT_FOUND = "SecretNotFound"

@@ -99,7 +99,7 @@ class DeadLetterQueue:
 
         A kill in between leaves the letter and its copy: the operator takes one event once.
         """
-        await publish_trigger(self._publisher, self._settings, letter.routing_key, letter.again())
+        await publish_trigger(self._publisher, self._settings, letter.routing_key, letter.again(self._clock.now()))
         await ask("acknowledge a dead letter", letter.delivery.ack())
         if letter.delivery.delivery_tag is not None:
             self._held.pop(letter.delivery.delivery_tag, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from aio_pika.abc import AbstractIncomingMessage
@@ -27,6 +27,7 @@ from .canary import is_canary
 from .connection import ask
 from .holding import Holding, Place
 from .inbox import Outcome, read
+from .replayed import replayed_at
 from .traced import taking
 from .verdict import UNFORESEEN_ATTEMPTS, Verdict, reason_and_text, verdict
 
@@ -42,7 +43,7 @@ class Accepts(Protocol):
 
     def place(self, message: InboundMessage) -> tuple[str, str]: ...
 
-    async def accept(self, message: InboundMessage) -> Outcome: ...
+    async def accept(self, message: InboundMessage, replayed_at: datetime | None = None) -> Outcome: ...
 
 
 Bury = Callable[[AbstractIncomingMessage, Reason, str], Awaitable[None]]
@@ -249,7 +250,7 @@ class Deliveries:
         if work.doom is not None:
             await self._lane.bury(work.delivery, *work.doom)
         elif work.outcome is None and work.message is not None:
-            work.outcome = await self._lane.inbox.accept(work.message)
+            work.outcome = await self._lane.inbox.accept(work.message, replayed_at(work.delivery.headers))
             if self._holding.note_answer(work.place):
                 self._wake()
             for other in self._of_place(work.place):

@@ -8,13 +8,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aio_pika import Message
 from aio_pika.abc import AbstractIncomingMessage
 
 from .dead_letters import DEAD_SINCE_HEADER, ERROR_HEADER, OWN_HEADERS, REASON_HEADER, ROUTING_KEY_HEADER, copied, plain
+from .replayed import REPLAYED_HEADER, time_in
 
 BROKER_HEADERS = re.compile(r"x-(death|first-death-.+|last-death-.+|delivery-count|acquired-count)")
 """What RabbitMQ itself writes on messages. It goes by `x-death` when it decides that a dead letter runs in circles."""
@@ -49,8 +50,8 @@ class Letter:
             routing_key=str(headers.get(ROUTING_KEY_HEADER) or delivery.routing_key or ""),
             reason=str(headers.get(REASON_HEADER) or death.get("reason") or UNKNOWN),
             error=str(headers.get(ERROR_HEADER) or count),
-            sent_at=_time(delivery.timestamp),
-            dead_since=_time(headers.get(DEAD_SINCE_HEADER)) or _time(death.get("time")),
+            sent_at=time_in(delivery.timestamp),
+            dead_since=time_in(headers.get(DEAD_SINCE_HEADER)) or time_in(death.get("time")),
             delivery=delivery,
         )
 
@@ -87,8 +88,8 @@ class Letter:
         headers = {str(key): _json(value) for key, value in (self.delivery.headers or {}).items()}
         return {**self.summary(now), "content_type": self.delivery.content_type, "headers": headers, **body}
 
-    def again(self) -> Message:
-        """The message to publish again: the same body, properties and plain headers of others.
+    def again(self, now: datetime) -> Message:
+        """The message to publish again: the same body, properties and plain headers of others, and that of the replay.
 
         Without the headers of its first death, so that the second life begins like the first.
         """
@@ -97,7 +98,7 @@ class Letter:
             for key, value in plain(self.delivery.headers).items()
             if key not in OWN_HEADERS and not BROKER_HEADERS.fullmatch(key)
         }
-        return copied(self.delivery, headers)
+        return copied(self.delivery, headers | {REPLAYED_HEADER: now.isoformat(timespec="milliseconds")})
 
 
 def as_text(body: bytes) -> str | None:
@@ -131,17 +132,6 @@ def _event_type(body: bytes) -> str | None:
     kind = message.get("event_type") if isinstance(message, dict) else None
     # JSON may name half a character (a lone surrogate), which no terminal takes.
     return kind.encode(errors="replace").decode() if isinstance(kind, str) else None
-
-
-def _time(value: object) -> datetime | None:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if not isinstance(value, datetime):
-        return None
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 def _json(value: object) -> object:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ..api.definitions import FINALIZER
-from ..api.errors import ConflictError, Waiting
+from ..api.errors import ConflictError, Refused, Waiting
 from ..api.messages import InitializeMessage
 from ..resources.marks import trace_marks
 from ..runtime.logs import get_logger
@@ -26,17 +26,19 @@ class Projects:
 
     kubernetes: Cluster
 
-    async def initialize(self, message: InitializeMessage, namespace: str) -> Outcome:
+    async def initialize(self, message: InitializeMessage, namespace: str, too_old: Refused | None) -> Outcome:
         """Server-side apply of the spec, unless a newer message was applied before.
 
         The same message again changes nothing, even where somebody has edited the project since. Raises Waiting while
-        the project is being deleted, ConflictError where others write it all the time.
+        the project is being deleted, ConflictError where others write it all the time, `too_old` instead of writing.
         """
         race = 0
         while True:
             found = await self.kubernetes.get(DEVOPS_PROJECT, namespace, message.payload.project)
             if found is not None and (settled := self._settled(found, message)):
                 return settled
+            if too_old is not None:
+                raise too_old
             try:
                 applied = await self.kubernetes.apply(DEVOPS_PROJECT, namespace, _project(message, found), force=True)
             except ConflictError:

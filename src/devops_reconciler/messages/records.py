@@ -43,11 +43,14 @@ class Records:
     kubernetes: Cluster
     made: Callable[[Object], None]
 
-    async def act(self, message: ReconcileMessage, namespace: str) -> Outcome:
-        """Do what `action` says. Raises ReconcilerError."""
+    async def act(self, message: ReconcileMessage, namespace: str, too_old: Refused | None) -> Outcome:
+        """Do what `action` says. Raises ReconcilerError; `too_old` instead of making a record.
+
+        The other actions need no such limit: they take a record that they name, or one that is older than the message.
+        """
         match message.payload.action:
             case Action.DEPLOY | Action.ROLLBACK:
-                return await self._create(message, namespace)
+                return await self._create(message, namespace, too_old)
             case Action.CANCEL:
                 return await self._cancel(message, namespace)
             case Action.EXTEND:
@@ -55,7 +58,7 @@ class Records:
             case Action.DELETE:
                 return await Deletions(self.kubernetes).delete(message, namespace)
 
-    async def _create(self, message: ReconcileMessage, namespace: str) -> Outcome:
+    async def _create(self, message: ReconcileMessage, namespace: str, too_old: Refused | None) -> Outcome:
         """The record of the event; one event has one name, so a repetition finds it there.
 
         Raises Waiting while the project is being deleted: all its records go first, and nobody would hear of a new one.
@@ -64,10 +67,11 @@ class Records:
         record = _record(message, project)
         name = record["metadata"]["name"]
         duplicate = Outcome("duplicate", f"DeploymentRecord {namespace}/{name}")
-        if project is not None and is_going(project):
+        going = being_deleted(project) if project is not None and is_going(project) else None
+        if (why_not := too_old or going) is not None:
             if await self._is_there(message, namespace, name):
                 return duplicate
-            raise being_deleted(project)
+            raise why_not
         try:
             self.made(await self.kubernetes.create(DEPLOYMENT_RECORD, namespace, record))
         except ConflictError as error:

@@ -53,7 +53,7 @@ async def declare_queues(channel: AbstractChannel, settings: RabbitmqVariables) 
     """The operator's queue, bound, with its dead-letter queue before it. Raises ReconcilerError."""
     await declare_dead_letters(channel, settings)
     await _declare_topic(channel, settings.rabbitmq_exchange)
-    queue = await _declare_queue(channel, settings.rabbitmq_queue, queue_arguments(settings))
+    queue = await _declare_queue(channel, settings, settings.rabbitmq_queue, queue_arguments(settings))
     for key in ROUTING_KEYS.values():
         bound = queue.bind(settings.rabbitmq_exchange, key)
         await ask(f"bind queue '{queue.name}' to '{settings.rabbitmq_exchange}' by '{key}'", bound)
@@ -64,7 +64,7 @@ async def declare_dead_letters(channel: AbstractChannel, settings: RabbitmqVaria
     """The dead-letter queue and its exchange. Raises ReconcilerError."""
     name = dead_name(settings)
     await ask(f"declare exchange '{name}'", channel.declare_exchange(name, ExchangeType.FANOUT, durable=True))
-    queue = await _declare_queue(channel, name, dead_arguments())
+    queue = await _declare_queue(channel, settings, name, dead_arguments())
     await ask(f"bind queue '{name}'", queue.bind(name, ""))
 
 
@@ -77,10 +77,15 @@ async def _declare_topic(channel: AbstractChannel, name: str) -> None:
     await ask(f"declare exchange '{name}'", channel.declare_exchange(name, ExchangeType.TOPIC, durable=True))
 
 
-async def _declare_queue(channel: AbstractChannel, name: str, arguments: dict[str, Any]) -> AbstractQueue:
+async def _declare_queue(
+    channel: AbstractChannel, settings: RabbitmqVariables, name: str, arguments: dict[str, Any]
+) -> AbstractQueue:
     try:
         return await ask(f"declare queue '{name}'", channel.declare_queue(name, durable=True, arguments=arguments))
     except ValidationError as error:
         raise ValidationError(
-            f"{error.message}; the queue is there with other properties: delete it, or set RABBITMQ_QUEUE to a new name"
+            f"{error.message}; the queue is there with other properties: delete it once it is empty, or set "
+            f"RABBITMQ_QUEUE to a new name. In that case '{settings.rabbitmq_queue}' goes on collecting each trigger, "
+            f"for whoever reads it next: unbind it from exchange '{settings.rabbitmq_exchange}' "
+            f"(keys {' and '.join(ROUTING_KEYS.values())}), and move what is in it (docs/upgrade.md, Another queue)"
         ) from error

@@ -174,6 +174,14 @@ class TimingVariables(VariableGroup):
         Duration,
         Doc("How long a trigger waits for a project that is not there or ready yet, or is being deleted.", "15m"),
     ] = timedelta(minutes=10)
+    trigger_max_age: Annotated[
+        Duration,
+        Doc(
+            "How old a trigger may be that deploys, rolls back or sets up; an older one that was not carried out is a "
+            "dead letter. Its age counts from its `timestamp`, or from its last `dead-letters replay`.",
+            "30d",
+        ),
+    ] = timedelta(days=7)
 
 
 class TracingVariables(VariableGroup):

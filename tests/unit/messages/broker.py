@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from devops_reconciler.api.conditions import Reason
@@ -80,13 +81,16 @@ class FakeInbox:
         """Raised for every message, while it is set."""
         self.gates: dict[str, asyncio.Event] = {}
         """By event_id: the write ends when it is set."""
+        self.replays: dict[str, datetime | None] = {}
+        """By event_id: when it was published again."""
 
     def place(self, message: InboundMessage) -> tuple[str, str]:
         return message.payload.namespace or "team-a", message.payload.project
 
-    async def accept(self, message: InboundMessage) -> Outcome:
+    async def accept(self, message: InboundMessage, replayed_at: datetime | None = None) -> Outcome:
         event_id = message.event_id
         self.began.append(event_id)
+        self.replays[event_id] = replayed_at
         if event_id in self.gates:
             await self.gates[event_id].wait()
         error = self.error or self.errors.get(event_id)

@@ -95,7 +95,7 @@ def test_any_property_is_read_or_left_out_and_can_be_published_again(case: str) 
     message = incoming(flags, properties)
     assert {name: getattr(message, name) for name in expected} == expected
     assert Letter.of(message).summary(NOW)["size"] == 2
-    assert Letter.of(message).again().properties.marshal()
+    assert Letter.of(message).again(NOW).properties.marshal()
     buried = dead_letter(message, Reason.INVALID_MESSAGE, "refused", NOW)
     assert buried.body == b"{}"
     assert buried.properties.marshal()

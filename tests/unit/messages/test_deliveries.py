@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
@@ -23,7 +23,7 @@ from devops_reconciler.messages.verdict import Verdict, verdict
 
 from .bench import AWAY, SECOND, Bench
 from .broker import turns, until
-from .samples import initialize, reconcile
+from .samples import NOW, initialize, reconcile
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,24 @@ async def test_a_timestamp_beyond_all_years_makes_a_dead_letter_too(bench: Bench
     assert (buried, reason) == (body, Reason.INVALID_MESSAGE)
     assert text.startswith("timestamp: ")
     assert "year" in text
+
+
+REPLAYS: dict[str, tuple[object, datetime | None]] = {
+    "none": (None, None),
+    "ours": ("2026-01-01T12:00:00.000+00:00", NOW),
+    "without an offset": ("2026-01-01T12:00:00", NOW),
+    "a time of AMQP": (NOW, NOW),
+    "no time": ("yes", None),
+    "of another type": (True, None),
+}
+
+
+@pytest.mark.parametrize("case", REPLAYS)
+async def test_the_inbox_hears_when_a_message_was_published_again(bench: Bench, case: str) -> None:
+    header, expected = REPLAYS[case]
+    delivery = bench.take(reconcile("deploy"), headers={} if header is None else {"x-replayed-at": header})
+    await until(lambda: delivery.acks == 1)
+    assert bench.inbox.replays == {"e-1": expected}
 
 
 async def test_a_message_that_the_operator_fails_to_take_in_is_a_dead_letter_too(

@@ -13,6 +13,7 @@ from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.messages import Action, EventType, HeartbeatMessage, parse
 from devops_reconciler.messages import cluster, dead_letters
 from devops_reconciler.messages.inbox import BODY_LIMIT
+from devops_reconciler.messages.replayed import REPLAYED_HEADER
 from devops_reconciler.messages.topology import DELIVERY_LIMIT, ROUTING_KEYS, dead_name, queue_arguments
 
 from .samples import settings
@@ -44,9 +45,11 @@ def test_the_names_at_the_broker_are_those_that_are_declared() -> None:
 
 def test_the_limits_actions_and_headers_are_there() -> None:
     assert f"at most {BODY_LIMIT} bytes" in PAGE
+    assert f"`TRIGGER_MAX_AGE` ({settings().trigger_max_age.days} days)" in PAGE
     for action in Action:
         assert f"| `{action}` |" in PAGE
-    for header in (dead_letters.REASON_HEADER, dead_letters.ERROR_HEADER, dead_letters.EXCHANGE_HEADER):
+    headers = (dead_letters.REASON_HEADER, dead_letters.ERROR_HEADER, dead_letters.EXCHANGE_HEADER, REPLAYED_HEADER)
+    for header in headers:
         assert f"`{header}`" in PAGE
     for annotation in (cluster.EVENT_ID, cluster.EVENT_TIMESTAMP, cluster.EXTENDED_AT, cluster.DELETIONS):
         assert f"| `{annotation}` |" in PAGE

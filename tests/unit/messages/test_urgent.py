@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import pytest
 from aio_pika.abc import AbstractConnection
@@ -26,7 +27,7 @@ class Nobody:
     def place(self, message: InboundMessage) -> tuple[str, str]:
         raise AssertionError("there is no message")
 
-    async def accept(self, message: InboundMessage) -> Outcome:
+    async def accept(self, message: InboundMessage, replayed_at: datetime | None = None) -> Outcome:
         raise AssertionError("there is no message")
 
 
