@@ -161,7 +161,7 @@ async def test_a_repository_that_is_larger_than_it_may_be_is_refused(
         (work / f"file{number}").write_bytes(os.urandom(size))
     await commit(work, {})
     await run("push", "--quiet", str(large.path), "HEAD:main", cwd=work)
-    session = Session("read file", Source(large.url), folder, file_limit=64 * 1024)
-    with pytest.raises(ValidationError, match="a file of more than 65536 bytes") as caught:
+    session = Session("read file", Source(large.url), folder, disk_limit=64 * 1024)
+    with pytest.raises(ValidationError, match="more than 65536 bytes on disk") as caught:
         await session.read(await hash_of(large, "main"), "file0", 10)
     assert caught.value.reason is Reason.REPOSITORY_UNREADABLE

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pydantic
-import yaml
 
 from .errors import ValidationError
 from .jenkins_settings import ProjectFileArgo, ProjectFileJenkins
+from .plain_yaml import PlainYamlError, load_plain
 
 FILE = ".freeleaps.yaml"
 ROOT = "."
 """The folder of the manifests where nobody names one."""
+PROBLEMS_TOLD = 10
 
 
 class _Folder(pydantic.BaseModel):
@@ -46,14 +47,12 @@ def manifests_folder(body: bytes | None, where: str) -> str:
 
 def _parsed(content: type[_Content], body: bytes, where: str) -> _Content:
     try:
-        value: Any = yaml.safe_load(body)
-    except RecursionError as error:
-        raise ValidationError(f"{where} is not YAML that anybody could read: it is nested too deep") from error
-    except (yaml.YAMLError, ValueError) as error:
-        # ValueError: bytes that are no text, and what YAML takes for a date or a number and Python cannot.
-        raise ValidationError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+        value = load_plain(body)
+    except PlainYamlError as error:
+        raise ValidationError(f"{where}: {error}") from error
     try:
         return content.model_validate(value or {})
     except pydantic.ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
-        raise ValidationError(f"{where}: {problems}") from error
+        found = [f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()]
+        more = f"; and {len(found) - PROBLEMS_TOLD} more" if len(found) > PROBLEMS_TOLD else ""
+        raise ValidationError(f"{where}: {'; '.join(found[:PROBLEMS_TOLD])}{more}") from error

@@ -19,6 +19,12 @@ _NO_ACCESS = re.compile(r"Authentication failed|could not read (?:Username|Passw
 _NOT_FOUND = re.compile(r"repository '[^']*' not found|info/refs not valid|dumb http transport")
 _ABSENT_COMMIT = re.compile(r"not our ref|no such remote ref|couldn't find remote ref|missing necessary objects")
 _NOT_SERVED = re.compile(r"does not allow request for unadvertised object")
+# Our own git's words, those of zlib, curl and the C library too; what the server says begins with `remote:`.
+_OUT_OF_MEMORY = re.compile(
+    r"^(?:fatal|error): (?!remote error)"
+    r".*(?:out of memory|cannot allocate memory|memory allocation|unable to fork off)",
+    re.I | re.M,
+)
 _NOT_INSTALLED = 127
 
 
@@ -30,6 +36,11 @@ def absent_commit(finished: Finished) -> bool:
 def not_served(finished: Finished) -> bool:
     """Whether the server gives out only what a branch or tag points at (fetch-pack.c)."""
     return _NOT_SERVED.search(finished.stderr) is not None
+
+
+def out_of_memory(finished: Finished) -> bool:
+    """Whether a process of git could not have as much memory as it wanted."""
+    return _OUT_OF_MEMORY.search(finished.stderr) is not None
 
 
 def failure(operation: str, repository: Repository, finished: Finished) -> ReconcilerError:
@@ -68,11 +79,11 @@ def unreadable(operation: str, repository: Repository, status: int | None = None
     return ValidationError(text, reason=Reason.REPOSITORY_UNREADABLE, status=status)
 
 
-def too_large(operation: str, repository: Repository, file_limit: int) -> ValidationError:
-    """Git was stopped at the largest file that it may write. Its words for that vary, down to none."""
+def too_large(operation: str, repository: Repository, limit: str) -> ValidationError:
+    """Git was stopped at what it may take of the machine. Its words for that vary, down to none."""
     text = (
-        f"git: {operation} of {repository.url}: the repository is too large: git needs a file of more than "
-        f"{file_limit} bytes; name a branch, a tag or a full commit hash, on a server that allows partial clones"
+        f"git: {operation} of {repository.url}: the repository is too large: git needs more than {limit}; "
+        "name a branch, a tag or a full commit hash, on a server that allows partial clones"
     )
     return ValidationError(text, reason=Reason.REPOSITORY_UNREADABLE)
 

@@ -2,7 +2,8 @@
 
 No configuration of the machine or the user, no helper, no prompt, no hook, no redirect, only the protocols that are
 allowed. Credentials go through the environment as a header bound to the host: never in an argument, a URL or a file.
-The process group dies at the deadline, on cancellation, and when it says more than it may.
+The process group dies at the deadline, on cancellation, and when it says or writes more than it may. The server decides
+how much git wants to hold: a tree of 300 MB, of which it holds all, is 300 kB on the wire. So memory has a limit too.
 """
 
 from __future__ import annotations
@@ -18,8 +19,15 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 STDERR_LIMIT = 64 * 1024
-FILE_LIMIT = 512 * 1024 * 1024
-"""Largest file that git may write, in bytes: a hostile repository must not fill the disk."""
+DISK_LIMIT = 256 * 1024 * 1024
+"""Bytes that one operation may have on disk, in one file or in many: a hostile repository must not fill it."""
+DISK_LOOKS = 0.2
+"""Seconds between two looks at many files; the kernel ends whoever writes one that is larger."""
+MEMORY_LIMIT = 48 * 1024 * 1024
+"""Bytes of memory of its own that each process may have; measured: enough for a history of 500,000 commits."""
+PROCESSES = 4
+"""Those of one operation that a server can make grow at a time: `fetch`, `remote-https`, with an old protocol the
+`fetch-pack` of that, and `index-pack`."""
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -68,6 +76,10 @@ class Repository:
             "credential.helper": "",
             "core.hooksPath": "/dev/null",
             "core.bigFileThreshold": "1m",
+            # What index-pack keeps while it puts deltas together, for each thread; by default 96 MiB, and one per core.
+            "core.deltaBaseCacheLimit": "8m",
+            "pack.threads": "1",
+            "fetch.unpackLimit": "1",  # always index-pack, which streams files
             "protocol.allow": "never",
             f"protocol.{scheme}.allow": "always",
             "protocol.version": "2",
@@ -103,24 +115,30 @@ class Repository:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run of git ended. `cut` says that it had more to say than it might, and was stopped."""
+    """How a run of git ended. `cut` says that it had more to say than it might, and was stopped; `full` that it failed,
+    or was stopped, with as much on disk as it might have."""
 
     code: int
     stdout: bytes
     stderr: str
     cut: bool = False
+    full: bool = False
 
 
 async def run_git(
-    arguments: tuple[str, ...], environment: Mapping[str, str], *, limit: int, file_limit: int = FILE_LIMIT
+    arguments: tuple[str, ...], environment: Mapping[str, str], *, limit: int, disk_limit: int = DISK_LIMIT
 ) -> Finished:
-    """Run git to its end and return up to `limit` bytes of its output. Cancelled: the process group is killed."""
+    """Run git to its end and return up to `limit` bytes of its output. Cancelled: the process group is killed.
+
+    `disk_limit` is for all that is in its home.
+    """
+    folder = Path(environment["HOME"])
     process = await asyncio.create_subprocess_exec(
-        *_limited(file_limit),
+        *_limited(disk_limit),
         "git",
         *arguments,
         env=dict(environment),
-        cwd=environment["HOME"],
+        cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -129,22 +147,50 @@ async def run_git(
     assert process.stdout is not None
     assert process.stderr is not None
     errors = asyncio.create_task(_drain(process.stderr))
+    watch = asyncio.create_task(_watch(process, folder, disk_limit))
     try:
         stdout = await _read(process.stdout, limit + 1)
         cut = len(stdout) > limit
         if cut:
             _kill(process)
-        return Finished(await process.wait(), stdout[:limit], await errors, cut)
+        code = await process.wait()
+        full = code != 0 and await asyncio.to_thread(_used_by, folder) >= disk_limit
+        return Finished(code, stdout[:limit], await errors, cut, full)
     finally:
         _kill(process)
         errors.cancel()
+        watch.cancel()
         if await asyncio.shield(process.wait()) == -signal.SIGKILL:
             await asyncio.to_thread(_reap_group, process.pid)
 
 
 def _limited(file_limit: int) -> tuple[str, ...]:
-    """The shell sets the limit, before git starts any process of its own; it never reads the arguments."""
-    return ("/bin/sh", "-c", f'ulimit -c 0; ulimit -f {file_limit // 512}; exec "$@"', "sh")
+    """The shell sets the limits, before git starts any process of its own; it never reads the arguments.
+
+    Of the memory it is that which holds data (`-d`), not the address space: packs and libraries are mapped, and what is
+    mapped the kernel can drop.
+    """
+    limits = f"ulimit -c 0 && ulimit -f {file_limit // 512} && ulimit -d {MEMORY_LIMIT // 1024}"
+    return ("/bin/sh", "-c", f'{limits} && exec "$@"', "sh")
+
+
+def _used_by(folder: Path) -> int:
+    """Bytes on disk of all files in a folder, whole blocks."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # git is at work there
+                found = os.lstat(os.path.join(place, name))
+                total += max(found.st_size, found.st_blocks * 512)
+    return total
+
+
+async def _watch(process: asyncio.subprocess.Process, folder: Path, disk_limit: int) -> None:
+    """Kill git when its files together are more than it may have."""
+    while True:
+        if await asyncio.to_thread(_used_by, folder) >= disk_limit:
+            return _kill(process)
+        await asyncio.sleep(DISK_LOOKS)
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..api.errors import ValidationError
-from .git_errors import absent_commit, failure, not_served, too_large, unreadable
-from .git_process import FILE_LIMIT, Finished, Repository, run_git
+from .git_errors import absent_commit, failure, not_served, out_of_memory, too_large, unreadable
+from .git_process import DISK_LIMIT, MEMORY_LIMIT, Finished, Repository, run_git
 from .traced import command_span
 
 OUTPUT_LIMIT = 1024 * 1024
 FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
 EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+WITHOUT_REFS = "--dry-run"
+"""The objects come all the same: a file for each ref, which nobody reads, would be 4 KiB on disk."""
 ONLY_COMMITS = "--filter=tree:0"
 NO_FILES = "--filter=blob:none"
 WITH_FILES = "--no-filter"
@@ -28,11 +30,11 @@ class Session:
     `answered` is whether the server has spoken Git's protocol, which its own trace tells.
     """
 
-    def __init__(self, operation: str, repository: Repository, folder: Path, *, file_limit: int = FILE_LIMIT) -> None:
+    def __init__(self, operation: str, repository: Repository, folder: Path, *, disk_limit: int = DISK_LIMIT) -> None:
         self._operation = operation
         self._repository = repository
         self._folder = folder
-        self._file_limit = file_limit
+        self._disk_limit = disk_limit
         self._packets = folder / "packets"
         self._environment = {**repository.environment(folder), "GIT_TRACE_PACKET": str(self._packets)}
         self.answered = False
@@ -61,7 +63,7 @@ class Session:
     async def find_short(self, prefix: str) -> str | None:
         """The one commit in the history of branches and tags whose hash begins so. Several: ValidationError."""
         await self._make()
-        self._check(await self._git(*FETCH, ONLY_COMMITS, "--", "origin", *EVERYTHING))
+        self._check(await self._git(*FETCH, WITHOUT_REFS, ONLY_COMMITS, "--", "origin", *EVERYTHING))
         return await self._parse(prefix)
 
     async def read(self, commit: str, path: str, limit: int) -> bytes | None:
@@ -94,7 +96,7 @@ class Session:
         if finished.code and not_served(finished):
             # Such a server would not give out a single file later either: they come now.
             wanted = ONLY_COMMITS if filtered == ONLY_COMMITS else WITH_FILES
-            self._check(await self._git(*FETCH, wanted, "--", "origin", *EVERYTHING))
+            self._check(await self._git(*FETCH, WITHOUT_REFS, wanted, "--", "origin", *EVERYTHING))
             return await self._parse(commit) is not None
         if finished.code and absent_commit(finished):
             return False
@@ -118,7 +120,7 @@ class Session:
     async def _git(self, *arguments: str, limit: int = OUTPUT_LIMIT) -> Finished:
         with command_span("git", arguments[0]) as span:
             try:
-                finished = await run_git(arguments, self._environment, limit=limit, file_limit=self._file_limit)
+                finished = await run_git(arguments, self._environment, limit=limit, disk_limit=self._disk_limit)
             finally:  # at the deadline too
                 self.answered = self._packets.is_file() and self._packets.stat().st_size > 0
             span.note({"process.exit.code": finished.code})
@@ -131,10 +133,9 @@ class Session:
             raise unreadable(self._operation, self._repository)
 
     def _check(self, finished: Finished) -> None:
-        if finished.code and self._limit_struck():
-            raise too_large(self._operation, self._repository, self._file_limit)
+        if finished.full:
+            raise too_large(self._operation, self._repository, f"{self._disk_limit} bytes on disk")
+        if finished.code and out_of_memory(finished):
+            raise too_large(self._operation, self._repository, f"{MEMORY_LIMIT} bytes of memory")
         if finished.code:
             raise failure(self._operation, self._repository, finished)
-
-    def _limit_struck(self) -> bool:
-        return any(path.is_file() and path.stat().st_size >= self._file_limit for path in self._folder.rglob("*"))

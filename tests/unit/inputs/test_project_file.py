@@ -72,7 +72,14 @@ async def test_git_that_is_away_is_an_error_and_no_absence() -> None:
         (b"\xff\xfe\x00", "not YAML"),
         (b"a: b: c", "not YAML"),
         (b"day: 2024-99-99", "not YAML"),
-        (b"[" * 5000, "not YAML"),
+        (b"day: 0001-01-01t00:00:00-23:00\nratio: 1" + b":1" * 9000 + b".0", "not YAML"),
+        (b"a: !!bool maybe", "not YAML"),
+        (b"a: !!timestamp soon", "not YAML"),
+        (b'a: !!int ""', "not YAML"),
+        (b"a:\n  " + b"[" * 5000, "line 2: it is nested too deep"),
+        (b"a: 1\nb: [" + b"x," * 5000 + b"]", "line 2: more than 5000 values and keys"),
+        (b"a: &a 1\nb:\n- *a", "line 3: aliases are not allowed here; write out"),
+        (b"a: &a {b: 1}\nc: {<<: *a}", "line 2: aliases are not"),
         (b"just text", "the file"),
         (b"[1, 2]", "the file"),
         (b"jenkins: text", "jenkins:"),
@@ -90,6 +97,34 @@ def test_what_is_wrong_in_the_file_is_named(body: bytes, names: str) -> None:
     assert names in str(caught.value)
     assert ".freeleaps.yaml of x at abc" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_small_file_of_merged_aliases_is_refused_before_it_is_built() -> None:
+    """Each level names the one before ten times: built, it is 10^20 entries."""
+    levels = [b"a0: &a0 {k: v}"]
+    levels += [b"a%d: &a%d {<<: [%s]}" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 10)) for n in range(1, 21)]
+    body = b"\n".join(levels)
+    assert len(body) < 1500
+    with pytest.raises(ValidationError, match="line 2: aliases are not allowed"):
+        parse_project_file(body, ".freeleaps.yaml")
+
+
+def test_an_alias_that_goes_back_to_where_it_stands_is_refused() -> None:
+    with pytest.raises(ValidationError, match="line 1: aliases"):
+        manifests_folder(b"argo: &a {path: k8s, more: *a}", ".freeleaps.yaml")
+
+
+def test_as_much_as_may_be_in_the_file_is_read() -> None:
+    lines = [f"more{number}: &anchor{number} !!str {number}\n" for number in range(2490)]
+    assert manifests_folder(("".join(lines) + "argo: {path: k8s}").encode(), "x") == "k8s"
+    assert manifests_folder(b"argo: {path: k8s}\nmore: " + b"[" * 30 + b"]" * 30, "x") == "k8s"
+
+
+def test_of_many_problems_the_first_are_named() -> None:
+    body = b"jenkins: {parameters: {%s}}" % b", ".join(b"K%d: 1" % number for number in range(50))
+    with pytest.raises(ValidationError, match=r"parameters\.K9: .*; and 40 more$") as caught:
+        parse_project_file(body, "x")
+    assert "K10:" not in str(caught.value)
 
 
 @pytest.mark.parametrize("body", [b"", b"# nothing", b"{}", b"unknown: 1\njenkins: {alsoUnknown: 2}"])

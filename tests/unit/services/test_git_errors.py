@@ -1,0 +1,27 @@
+"""What the words of git mean, where no server can be brought to have it say them."""
+
+from __future__ import annotations
+
+import pytest
+
+from devops_reconciler.services.git_errors import out_of_memory
+from devops_reconciler.services.git_process import Finished
+
+
+@pytest.mark.parametrize(
+    ("words", "ours"),
+    [
+        ("fatal: Out of memory, malloc failed (tried to allocate 314572801 bytes)", True),
+        ("warning: x\nfatal: Out of memory, calloc failed\nfatal: fetch-pack: invalid index-pack output", True),
+        ("error: inflate: out of memory", True),
+        ("fatal: mmap failed: Cannot allocate memory", True),
+        ("fatal: unable to access 'https://git.example.com/a.git/': Out of memory", True),
+        ("fatal: fetch-pack: unable to fork off sideband demultiplexer", True),
+        ("remote: fatal: Out of memory, malloc failed\nfatal: early EOF", False),
+        ("fatal: remote error: out of memory", False),
+        ("fatal: early EOF", False),
+        ("", False),
+    ],
+)
+def test_our_own_git_that_had_too_little_memory_is_told_from_the_servers(words: str, ours: bool) -> None:
+    assert out_of_memory(Finished(128, b"", words)) is ours
