@@ -23,6 +23,7 @@ def heartbeat(
     trigger_event_id: str | None,
     sequence: int,
     *,
+    namespace: str | None = None,
     at: datetime,
     step: str | None,
     state: StepState | str,
@@ -41,6 +42,7 @@ def heartbeat(
     """
     payload = HeartbeatPayload(
         project=project,
+        namespace=namespace,
         deployment=deployment,
         environment=environment,
         trigger_event_id=trigger_event_id,

@@ -147,6 +147,8 @@ class HeartbeatPayload(_Part):
 
     project: str
     """Name of the project."""
+    namespace: str | None = None
+    """Namespace of the project and of the record; only with it is the project's name unique."""
     deployment: str
     """Name of the DeploymentRecord."""
     environment: str
@@ -202,9 +204,14 @@ class HeartbeatMessage(_Envelope):
         return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+_MAY_LACK = ("tick", "fault", "namespace")
+
+
 def only_present(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """A heartbeat's payload as it goes out: `tick` and `fault` only where there is one, all else always."""
-    return {name: value for name, value in payload.items() if name not in ("tick", "fault") or value is not None}
+    """A heartbeat's payload as it goes out: `tick`, `fault` and `namespace` only where there is one, all else always.
+
+    What an older version has saved lacks the namespace."""
+    return {name: value for name, value in payload.items() if name not in _MAY_LACK or value is not None}
 
 
 def heartbeat_id(record_uid: str, sequence: int, tick: int | None = None) -> str:

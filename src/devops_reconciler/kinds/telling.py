@@ -53,6 +53,7 @@ class Telling(Reconciliation[DeploymentRecordSpec, DeploymentRecordStatus]):
                 spec.get("environment", PRODUCTION),
                 spec.get("triggerEventId"),
                 self._sequence,
+                namespace=self.obj["metadata"]["namespace"],
                 at=self.now,
                 step=step,
                 state=state.value,

@@ -195,6 +195,12 @@ def test_a_heartbeat_has_exactly_the_published_fields() -> None:
     }
 
 
+def test_a_heartbeat_says_the_namespace_beside_the_project() -> None:
+    payload = json.loads(_heartbeat(namespace="team").body())["payload"]
+    assert list(payload)[:3] == ["project", "namespace", "deployment"]
+    assert payload["namespace"] == "team"
+
+
 def test_a_tick_says_its_number() -> None:
     assert json.loads(_heartbeat(tick=2).body())["payload"]["tick"] == 2
 

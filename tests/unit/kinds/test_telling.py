@@ -21,6 +21,14 @@ async def finished() -> Life:
     return life
 
 
+async def test_each_heartbeat_says_whose_project_it_is() -> None:
+    """Another tenant can have a project, a record and a trigger of the same names."""
+    life = await finished()
+    told = life.told("one")
+    assert told
+    assert {(each["namespace"], each["project"]) for each in told} == {(TEAM, "shop")}
+
+
 async def test_a_record_that_ended_before_the_operator_was_restarted_can_be_deleted_at_once() -> None:
     life = await finished()
     life.sent.clear()  # a new process has had nothing confirmed

@@ -63,6 +63,11 @@ def test_the_body_keeps_what_a_newer_version_wrote() -> None:
     assert (body["later"], body["payload"]["also"]) == (1, 2)
 
 
+def test_an_entry_that_an_older_version_saved_goes_out_as_it_would_have() -> None:
+    assert b'"project":"shop","deployment":"shop-abc"' in heartbeat_body(_beat())
+    assert b'"project":"shop","namespace":"team","deployment"' in heartbeat_body(_beat(namespace="team"))
+
+
 def test_a_tick_changes_nothing_but_the_tick() -> None:
     entry = _beat()
     body = json.loads(heartbeat_body(ticked(entry, 3)))
