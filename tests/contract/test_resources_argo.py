@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
 from devops_reconciler.api.blocks import SourceKind
+from devops_reconciler.api.names import mark
 from devops_reconciler.engine.outcome import Outcome
 from devops_reconciler.resources.argo_application import ArgoApplication
 from devops_reconciler.resources.argo_project import ArgoProject
@@ -21,14 +23,18 @@ from devops_reconciler.resources.argo_sync import ArgoHealth, ArgoSync
 from devops_reconciler.resources.world import ExternalResource
 from devops_reconciler.runtime.clock import SystemClock
 from devops_reconciler.services.argocd import same_url
+from devops_reconciler.services.kubernetes import ARGO_SETTINGS
 from standins.argocd_state import IN_CLUSTER
 from testbed.argocd import RealArgoCD
 from testbed.waiting import eventually
 from tests.unit.resources.hand import Hand, changed
-from tests.unit.world import ME, OTHER
+from tests.unit.world import CLUSTER, ME, OTHER, TEAM, settings
 
 from . import argocd_swagger
 from .argocd_target import DEADLINE, DIGEST, IMAGE, Source, Target, source, target
+
+ME_UID, OTHER_UID = "uid-of-shop", "uid-of-another"
+"""Whose marks ME and OTHER are."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -178,6 +184,13 @@ async def test_an_application_is_looked_for_without_a_list_of_them_all(argocd: T
     assert {call.query for call in asked if call.method == "GET"} == {"name=shop"}
 
 
+def uses(hand: Hand, namespace: str, name: str, uid: str, url: str, secret: str | None = None, **metadata: str) -> None:
+    """An ArgoSettings with this repository, as the hand's operator sees it."""
+    git: dict[str, Any] = {"url": url} | ({"credentialsRef": {"name": secret}} if secret else {})
+    whole = {"metadata": {"name": name, "uid": uid, **metadata}, "spec": {"git": git}}
+    hand.out.kubernetes.put(ARGO_SETTINGS, namespace, whole)
+
+
 async def test_two_projects_share_a_repository_and_register_it_once(argocd: Target) -> None:
     mine, theirs = Reach(argocd), Reach(argocd, OTHER)
     one = ArgoRepository(
@@ -185,10 +198,45 @@ async def test_two_projects_share_a_repository_and_register_it_once(argocd: Targ
     )
     other = changed(one, user="team-a/other")
     first, second = mine.hand(), theirs.hand()
+    for hand in (first, second):
+        uses(hand, TEAM, "shop", ME_UID, argocd.repo_url)
+        uses(hand, TEAM, "other", OTHER_UID, argocd.repo_url)
     found = await asyncio.gather(mine.bring(one, first), theirs.bring(other, second))
     assert [outcome.ready for outcome in found] == [True, True]
     there = await argocd.client().repositories()
     assert len([repo for repo in there if same_url(repo["repo"], argocd.repo_url)]) == 1
+
+
+async def test_a_repository_that_is_left_to_another_project_has_its_mark_then(argocd: Target) -> None:
+    reach = Reach(argocd)
+    one = ArgoRepository(url=argocd.repo_url, username="", password_version="", user=f"{TEAM}/shop")
+    hand = reach.hand()
+    assert (await reach.bring(one, hand)).ready
+    uses(hand, TEAM, "shop", ME_UID, argocd.repo_url, deletionTimestamp="2026-01-01T00:00:00Z")
+    uses(hand, TEAM, "other", OTHER_UID, argocd.repo_url)
+    await hand.remove()
+    found = await argocd.client().repository(argocd.repo_url)
+    assert found is not None
+    assert (found["name"], found["connectionState"]["status"]) == (OTHER, "Successful")
+
+
+async def test_another_namespace_does_not_touch_what_has_a_login(argocd: Target) -> None:
+    mine, theirs = Reach(argocd), Reach(argocd, mark(CLUSTER, "team-b", "uid"))
+    one = ArgoRepository(
+        url=argocd.repo_url, username="git", password=SecretStr("x"), password_version="v1", user=f"{TEAM}/shop"
+    )
+    assert (await mine.bring(one)).ready
+    other = changed(one, user="team-b/thief", password=SecretStr("junk"), password_version="v2")
+    hand = theirs.hand()
+    both = settings(reconciler_namespaces=(TEAM, "team-b"))
+    hand.out.world = replace(hand.out.world, settings=both)
+    uses(hand, TEAM, "shop", ME_UID, argocd.repo_url, secret="git")
+    uses(hand, "team-b", "thief", "uid", argocd.repo_url)
+    outcome = await theirs.bring(other, hand)
+    assert "for team-a/shop of another namespace" in hand.message(outcome)
+    found = await argocd.client().repository(argocd.repo_url)
+    assert found is not None
+    assert found["name"] == ME
 
 
 async def test_a_repository_is_not_written_again_because_its_user_name_is_not_shown(argocd: Target) -> None:

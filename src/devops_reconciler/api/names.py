@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from .deployment_record import PRODUCTION
 
@@ -24,6 +25,21 @@ def _digest(text: str, length: int) -> str:
 def mark(cluster_id: str, namespace: str, uid: str) -> str:
     """The mark of ownership that everything outside carries: 43 characters, `freeleaps:<8 hex>:<24 hex>`."""
     return f"freeleaps:{_digest(cluster_id, 8)}:{_digest(f'{namespace}/{uid}', 24)}"
+
+
+def controller(obj: Mapping[str, Any], kind: str = "DevOpsProject") -> dict[str, Any] | None:
+    """The owner reference of the project that controls the object."""
+    for reference in obj["metadata"].get("ownerReferences") or ():
+        if reference.get("kind") == kind and reference.get("controller"):
+            return dict(reference)
+    return None
+
+
+def mark_for(cluster_id: str, obj: Mapping[str, Any]) -> str:
+    """The mark of the controlling project's things, else of the object's own."""
+    owner = controller(obj)
+    metadata = obj["metadata"]
+    return mark(cluster_id, metadata["namespace"], owner["uid"] if owner else metadata["uid"])
 
 
 def application_name(project: str, environment: str = PRODUCTION) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import pydantic
 
 from ..api.errors import ValidationError
-from ..api.names import mark
+from ..api.names import controller, mark_for
 from ..api.status import ResourceStatus
 from ..resources.child import REQUESTED_ANNOTATION
 from ..services.kubernetes_kinds import Kind
@@ -79,21 +79,6 @@ class Subject(Generic[Spec, Status]):
     @property
     def labels(self) -> dict[str, str]:
         return dict(self.obj["metadata"].get("labels") or {})
-
-
-def controller(obj: dict[str, Any], kind: str = "DevOpsProject") -> dict[str, Any] | None:
-    """The owner reference of the project that controls the object."""
-    for reference in obj["metadata"].get("ownerReferences") or ():
-        if reference.get("kind") == kind and reference.get("controller"):
-            return dict(reference)
-    return None
-
-
-def mark_for(cluster_id: str, obj: dict[str, Any]) -> str:
-    """The mark of the controlling project's things, else of the object's own."""
-    owner = controller(obj)
-    metadata = obj["metadata"]
-    return mark(cluster_id, metadata["namespace"], owner["uid"] if owner else metadata["uid"])
 
 
 def parse_spec(model: type[Spec], obj: dict[str, Any]) -> Spec:

@@ -34,6 +34,7 @@ from ..resources.argo_application import ArgoApplication
 from ..resources.argo_project import ArgoProject
 from ..resources.argo_release import ArgoRelease
 from ..resources.argo_repository import ArgoRepository
+from ..resources.argo_users import OPERATORS
 from ..resources.environment import find
 from ..resources.namespace import DestinationNamespace
 from ..resources.world import World
@@ -62,6 +63,7 @@ async def plan(world: World, subject: Argo) -> Plan:
         username=login.username if login else "",
         password=login.password if login else "",
         password_version=login.version if login else "",
+        secret=None if login is None else ref.name if ref is not None else OPERATORS,
         user=f"{subject.namespace}/{name}",
     )
     owner = await _owner(world, subject)

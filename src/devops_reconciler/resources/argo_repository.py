@@ -1,4 +1,4 @@
-"""The repository as Argo CD knows it. Projects with the same URL share it; it goes with the last of them."""
+"""The repository as Argo CD knows it. Projects with the same URL share it (`argo_sharing`); it goes with the last."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from ..engine.resource import ABSENT, Intent, Observation
 from ..services.argocd import same_url, unreadable
 from ..services.argocd_view import ApplicationView
 from ..services.kubernetes import ARGO_SETTINGS
-from .believing import not_credible
+from .argo_sharing import Sharing
+from .argo_users import OPERATORS, is_private
 from .marks import PROJECT_LABEL, mark_in, mark_of
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
+
+HEIR = "heir"
+"""In what is observed for a removal: the mark of who goes on with it."""
 
 
 class ArgoRepository(ExternalResource):
@@ -31,6 +35,8 @@ class ArgoRepository(ExternalResource):
     username: str
     password: SecretStr = Field(default=SecretStr(""), exclude=True)
     password_version: str
+    secret: str | None = None
+    """The project's Secret that the login is from; OPERATORS where it is the operator's own, None without a login."""
     user: str
     """Namespace and name of the ArgoSettings that wants it."""
 
@@ -42,25 +48,44 @@ class ArgoRepository(ExternalResource):
     def hides(self) -> bool:
         return bool(self.username)
 
+    def digest(self) -> str:
+        """Without the name of the Secret: the version changes with it, and values of before have it not."""
+        return ExternalResource.digest(self.model_copy(update={"secret": None}))
+
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
+        """Raises ConflictError where it is another namespace's, and no login may be shared."""
+        seen, sharing = await self._there(world), self._sharing(world)
+        if seen.drift and await sharing.leaves_login():
+            seen = replace(seen, drift=())
+        if seen.owner is None or not _is_siblings(seen.owner, me):
+            return seen
+        owner = await sharing.owner(me, seen.owner)
+        marked = ("name",) if owner == me and await sharing.lacks_login(seen.owner) else ()
+        return replace(seen, owner=owner, drift=(*marked, *seen.drift))
+
+    async def _there(self, world: World) -> Observation:
+        """What is there, with the very mark that it has."""
         found = await world.argocd.repository(self.url)
         if found is None:
             return ABSENT
-        owner = mark_in(found.get("name"))
-        cluster = me.rsplit(":", 1)[0]
-        if owner is not None and owner != me and owner.startswith(cluster):
-            owner = me  # another project of this cluster made it: it is shared
         # Argo CD 3.5 shows no user name, older ones do: what is not shown is no drift, or it would be written for ever.
         shown = found.get("username")
         drift = ("username",) if shown and self.username and shown != self.username else ()
         said = unreadable(found) or ""
+        owner = mark_in(found.get("name"))
         return Observation(exists=True, owner=owner, drift=drift, external_id=self.url, message=said)
+
+    def _sharing(self, world: World) -> Sharing:
+        private = is_private(world, {"secret": self.secret, "username": self.username})
+        return Sharing(world, self.url, self.user, self.secret or OPERATORS, private)
 
     def _body(self, me: str) -> dict[str, Any]:
         login = {"username": self.username, "password": self.password.get_secret_value()} if self.username else {}
         return {"repo": self.url, "type": "git", "name": me, **login}
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
+        """Raises ConflictError where its login would serve another namespace, or would be that one's."""
+        await self._sharing(world).check_create()
         try:
             await world.argocd.create_repository(self._body(me))
         except ConflictError as error:
@@ -68,31 +93,17 @@ class ArgoRepository(ExternalResource):
             raise Waiting(text, after=LOOK_AGAIN) from error
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
+        """The login of another project of the namespace stays where we have none; Waiting until that has its mark too.
+
+        Raises ConflictError as `create`, and where another project of the namespace has another login.
+        """
+        if not await self._sharing(world).may_write():
+            if (await self._there(world)).owner == me:
+                text = f"leaves the login of {self.url} to another project of its namespace, which looks at it soon"
+                raise Waiting(text, after=world.settings.retry_external_delay)
+            return
         await world.argocd.update_repository(self._body(me))
         await world.argocd.retest_repository(self.url)
-
-    async def delete(self, world: World, me: str, seen: Observation) -> None:
-        await world.argocd.delete_repository(self.url)
-
-    async def wanted(self, world: World) -> bool:
-        """Whether an ArgoSettings still uses the repository: another one, or our own under another spelling of its URL.
-
-        Raises ExternalServiceError where our own, which is held until this is done, does not show: a list that lacks
-        it may lack others.
-        """
-        own = False
-        for namespace in world.settings.reconciler_namespaces:
-            for item in await world.kubernetes.list(ARGO_SETTINGS, namespace):
-                metadata, spec = item["metadata"], item.get("spec", {})
-                own = own or f"{namespace}/{metadata['name']}" == self.user
-                if metadata.get("deletionTimestamp"):
-                    continue
-                url = (spec.get("source") or {}).get("repoURL") or (spec.get("git") or {}).get("url")
-                if url and same_url(url, self.url):
-                    return True
-        if not own:
-            raise not_credible(f"the list of ArgoSettings lacks {self.user}")
-        return False
 
 
 class ArgoRepositoryRemoval(ArgoRepository):
@@ -102,16 +113,41 @@ class ArgoRepositoryRemoval(ArgoRepository):
     """
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        seen = await super().observe(world, me, intent)
-        if not seen.exists or seen.owner != me:
+        seen = await self._there(world)
+        if not seen.exists or not (seen.owner == me or _is_siblings(seen.owner, me)):
             return seen
-        if await self.wanted(world):
-            return ABSENT
+        heirs = await self._sharing(world).heirs(me, str(seen.owner))
+        if heirs is None:
+            return seen
+        if heirs:
+            heir = heirs[0].mark
+            handed = seen.owner == me != heir and not any(each.is_private(self.url) for each in heirs)
+            return replace(seen, facts={HEIR: heir}) if handed and self._bequest(world, heir) else ABSENT
         user = await self._used_by(world, me)
         if user is None:
-            return seen
+            return replace(seen, owner=me)
         text = f"application {user} still uses it; it goes when that has moved"
-        return replace(seen, deleting=True, message=text, after=world.settings.poll_interval)
+        return replace(seen, owner=me, deleting=True, message=text, after=world.settings.poll_interval)
+
+    async def delete(self, world: World, me: str, seen: Observation) -> None:
+        """For those who go on with it, it gets the mark of one of them instead."""
+        heir = seen.facts.get(HEIR)
+        if heir is None:
+            await world.argocd.delete_repository(self.url)
+        elif (body := self._bequest(world, str(heir))) is not None:
+            await world.argocd.update_repository(body)
+
+    def _bequest(self, world: World, heir: str) -> dict[str, Any] | None:
+        """What it is under the mark of an heir, who has the same login as we; None where that is not known any more.
+
+        A write replaces the whole. Who has a login of a Secret writes it, with its mark, when that changes.
+        """
+        if not self.username:
+            return self._body(heir)
+        username, password = (world.secrets.current(f"default_git_{part}") for part in ("username", "token"))
+        if self.secret != OPERATORS or username != self.username or not password:
+            return None
+        return self.model_copy(update={"password": SecretStr(password)})._body(heir)
 
     async def _used_by(self, world: World, me: str) -> str | None:
         namespace, _, name = self.user.partition("/")
@@ -121,3 +157,8 @@ class ArgoRepositoryRemoval(ArgoRepository):
         apps = [ApplicationView(app) for app in await world.argocd.applications(selector=f"{PROJECT_LABEL}={name}")]
         ours = (app for app in apps if mark_of(app.annotations) == me)
         return next((app.name for app in ours if same_url(app.repo_url, self.url)), None)
+
+
+def _is_siblings(owner: str | None, me: str) -> bool:
+    """Whether it is the mark of another resource of this installation."""
+    return owner is not None and owner != me and owner.startswith(me.rsplit(":", 1)[0] + ":")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -64,6 +64,10 @@ class World:
     """Who has come for a host whose DNS record does not show yet, by the mark."""
     push_logins: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
     """By UID of the resource: the version of the login that was last tried, why the registry refused it, and when."""
+    argo_users: dict[str, tuple[float, Sequence[Any]]] = field(default_factory=dict)
+    """By namespace: who uses which repository of Argo CD, and when that was read (`argo_users`)."""
+    argo_gone: set[str] = field(default_factory=set)
+    """The marks on them that are nobody's: a UID never comes again."""
     builds: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The facts of builds under way, by key, as the last look found them: what is known needs no search."""
     homes: dict[str, str] = field(default_factory=dict)

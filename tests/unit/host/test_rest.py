@@ -14,7 +14,7 @@ from devops_reconciler.runtime.clock import Instant
 from devops_reconciler.runtime.fence import Fence
 from devops_reconciler.runtime.metrics import Metrics
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, Object
-from tests.unit.world import TEAM
+from tests.unit.world import OTHER, TEAM
 
 from .home import ARGO, FAMILY, JENKINS, PROJECT, REGISTRY, Home, at_rest, reads
 from .test_loop import Outbox
@@ -304,3 +304,15 @@ async def test_a_look_that_would_write_outside_without_saving_is_stopped_and_a_p
     del rash.written[:]
     assert "kubernetes.get RegistrySettings" in await it.poll(REGISTRY)
     assert rash.written == [False, True], "the look may not, the pass that has read everything may"
+
+
+async def test_a_look_at_what_shares_its_repository_with_another_project_needs_no_list() -> None:
+    it = await at_rest()
+    git = it.life.see("shop", "ArgoSettings")["spec"]["git"]
+    other = {"metadata": {"name": "other", "uid": "uid-of-another"}, "spec": {"git": git}}
+    it.out.kubernetes.put(KINDS["ArgoSettings"].kind, TEAM, other)
+    it.out.argocd.repos[0]["name"] = OTHER
+    assert "kubernetes.list ArgoSettings" in await it.poll(ARGO)
+    for _ in range(3):
+        assert reads(await it.poll(ARGO)) == []
+    assert it.life.reason("shop", "Ready", "ArgoSettings") == "True/Succeeded"

@@ -317,7 +317,9 @@ async def test_a_project_is_taken_over_only_where_it_gives_no_more_than_ours(
 
 
 def user(out: Outside, name: str, url: str = URL, **metadata: Any) -> None:
-    out.kubernetes.put(ARGO_SETTINGS, TEAM, {"metadata": {"name": name, **metadata}, "spec": {"git": {"url": url}}})
+    """The ArgoSettings of ME (`shop`), or of OTHER."""
+    whole = {"name": name, "uid": "uid-of-shop" if name == "shop" else "uid-of-another", **metadata}
+    out.kubernetes.put(ARGO_SETTINGS, TEAM, {"metadata": whole, "spec": {"git": {"url": url}}})
 
 
 async def test_a_repository_is_registered_with_its_login_and_the_mark_as_name() -> None:
@@ -328,6 +330,7 @@ async def test_a_repository_is_registered_with_its_login_and_the_mark_as_name() 
 
 async def test_a_new_password_is_written_though_it_cannot_be_read_back() -> None:
     hand = Hand()
+    user(hand.out, "shop")
     await hand.bring(REPOSITORY)
     hand.out.clock.advance(timedelta(minutes=1))
     await hand.bring(changed(REPOSITORY, password=SecretStr("new"), password_version="v2"))
@@ -337,6 +340,8 @@ async def test_a_new_password_is_written_though_it_cannot_be_read_back() -> None
 async def test_a_project_without_a_login_takes_a_shared_repository_as_it_is_and_leaves_its_login() -> None:
     first = Hand()
     second = Hand(first.out, OTHER)
+    user(first.out, "shop")
+    user(first.out, "other")
     await first.bring(REPOSITORY)
     assert (await second.bring(changed(PUBLIC, user="team-a/other"))).ready
     assert first.out.argocd.repos[0]["password"] == "secret"
@@ -346,6 +351,7 @@ async def test_a_project_without_a_login_takes_a_shared_repository_as_it_is_and_
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_login_that_is_not_wanted_any_more_is_taken_away(lost: bool) -> None:
     hand = Hand()
+    user(hand.out, "shop")
     if lost:
         hand.out.line.fail(
             "argocd.create_repository", ExternalServiceError("lost", service="argocd"), after_effect=True
@@ -389,6 +395,8 @@ async def test_of_two_projects_that_go_at_once_neither_leaves_the_repository_beh
 
 async def test_projects_that_register_one_repository_at_the_same_moment_all_get_it() -> None:
     hand = Hand()
+    user(hand.out, "shop")
+    user(hand.out, "other")
 
     def race(name: str) -> None:
         if name == "argocd.create_repository":

@@ -1,0 +1,122 @@
+"""Who uses the repositories that Argo CD has for us: the ArgoSettings of a namespace, and the logins that they name.
+
+Argo CD shows no login, and a mark is a digest: both are known only from the objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from ..api.conditions import Reason
+from ..api.names import mark_for
+from ..engine.ledger import EntryState
+from ..services.argocd import same_url
+from ..services.kubernetes import ARGO_SETTINGS
+from .world import World
+
+OPERATORS = ""
+"""In place of the name of a Secret: the login is the operator's own account."""
+KIND = "ArgoRepository"
+HELD = (EntryState.ACTIVE, EntryState.RETIRED, EntryState.CLEANUP_FAILED)
+"""States in which a repository was proven to be there as its user wants it, and is not proven gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A repository that somebody has, or once had, as wanted."""
+
+    url: str
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One ArgoSettings, and its repositories."""
+
+    namespace: str
+    name: str
+    mark: str
+    deleting: bool
+    wanted: str
+    """The URL that its spec names."""
+    secret: str
+    """The project's Secret that its spec names for that URL, or OPERATORS."""
+    held: tuple[Use, ...]
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    def wants(self, url: str) -> bool:
+        return bool(self.wanted) and same_url(self.wanted, url)
+
+    def holds(self, url: str) -> bool:
+        return any(same_url(each.url, url) for each in self.held)
+
+    def uses(self, url: str) -> bool:
+        return self.wants(url) or self.holds(url)
+
+    def is_private(self, url: str) -> bool:
+        """Whether it reads the repository with a login of its own, or did so last."""
+        spec = self.wants(url) and self.secret != OPERATORS
+        return spec or any(each.private for each in self.held if same_url(each.url, url))
+
+
+def is_private(world: World, value: Mapping[str, Any]) -> bool:
+    """Whether the value of a repository has the login of a Secret of a project.
+
+    Values that were kept before the Secret was in them tell it by the user name.
+    """
+    secret, username = value.get("secret"), value.get("username")
+    if secret is not None:
+        return bool(secret != OPERATORS)
+    return bool(username) and username != world.secrets.current("default_git_username")
+
+
+async def users_in(world: World, namespace: str, age: timedelta | None = None) -> Sequence[User]:
+    """The ArgoSettings of a namespace, as read by anybody no longer ago than `age`, or whenever that was."""
+    now = world.clock.monotonic()
+    read = world.argo_users.get(namespace)
+    if read is None or (age is not None and now - read[0] >= age.total_seconds()):
+        read = (now, await world.kubernetes.kept(ARGO_SETTINGS, namespace, partial(_user, world)))
+        world.argo_users[namespace] = read
+    return read[1]
+
+
+async def user_now(world: World, namespace: str, name: str) -> User | None:
+    """One of them as it is now: where nothing is to be written, as it was last told of."""
+    found = await world.kubernetes.get(ARGO_SETTINGS, namespace, name)
+    return None if found is None else _user(world, found)
+
+
+def _user(world: World, obj: Mapping[str, Any]) -> User:
+    metadata, spec = obj["metadata"], obj.get("spec") or {}
+    git = spec.get("git") or {}
+    own, source = str(git.get("url") or ""), (spec.get("source") or {}).get("repoURL")
+    pinned = source in (None, "", own)
+    secret = (git.get("credentialsRef") or {}).get("name") if pinned else None
+    return User(
+        namespace=str(metadata["namespace"]),
+        name=str(metadata["name"]),
+        mark=mark_for(world.cluster_id, obj),
+        deleting=bool(metadata.get("deletionTimestamp")),
+        wanted=str(source or own),
+        secret=str(secret or OPERATORS),
+        held=tuple(_held(world, obj.get("status") or {})),
+    )
+
+
+def _held(world: World, status: Mapping[str, Any]) -> Iterator[Use]:
+    told = {each.get("type"): (each.get("status"), each.get("reason")) for each in status.get("conditions") or ()}
+    refused = told.get("Ready") == ("False", Reason.OWNERSHIP_CONFLICT)
+    for entry in status.get("applied") or ():
+        if entry.get("kind") != KIND or entry.get("state") not in HELD:
+            continue
+        if refused and entry["state"] == EntryState.ACTIVE and entry.get("started_at"):
+            continue  # it had it once, and was told since that it is another's
+        value = entry.get("value") or {}
+        yield Use(str(value.get("url") or entry.get("key")), is_private(world, value))
