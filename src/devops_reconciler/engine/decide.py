@@ -154,6 +154,11 @@ def may_take(adoption: Adoption, owner: str | None) -> bool:
     return adoption is Adoption.ALWAYS or (adoption is Adoption.IF_UNOWNED and owner is None)
 
 
+def whose(owner: str | None) -> str:
+    """What a thing carries that has the mark of `owner`, who is not us, or none."""
+    return "nobody's mark" if owner is None else "another owner's mark"
+
+
 def _foreign(seen: Observation, policy: EffectivePolicy, memory: Memory) -> Action:
     settling = _settling("create", memory) or _settling("update", memory)
     if settling is not None:
@@ -163,11 +168,11 @@ def _foreign(seen: Observation, policy: EffectivePolicy, memory: Memory) -> Acti
     may_adopt = may_take(policy.adoption, seen.owner)
     if may_adopt and ManagementPolicy.UPDATE in policy.management:
         return Update((OWNERSHIP, *seen.drift))
-    whose = "nobody's mark" if seen.owner is None else "another owner's mark"
-    hint = "set adoption: IfUnowned" if seen.owner is None else "set adoption: Always"
+    hint = "IfUnowned" if seen.owner is None else "Always"
     return Fail(
         Reason.OWNERSHIP_CONFLICT,
-        f"it exists already with {whose}, so it is left as it is; rename ours, remove it, or {hint} to take it over",
+        f"it exists already with {whose(seen.owner)}, so it is left as it is; rename ours, remove it, or set adoption: "
+        f"{hint} to take it over",
     )
 
 

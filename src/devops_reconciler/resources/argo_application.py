@@ -8,11 +8,11 @@ from pydantic import Field
 
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
-from ..api.errors import ConflictError, ValidationError, Waiting
+from ..api.errors import ValidationError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.argocd import outside_its_project
 from ..services.argocd_view import ApplicationView
-from .argo_project import Allowed
+from .argo_project import Allowed, check_ours
 from .argo_release import ArgoRelease
 from .marks import ANNOTATION, ENVIRONMENT_LABEL, PROJECT_LABEL, mark_of
 from .namespace import DestinationNamespace
@@ -111,7 +111,7 @@ class ArgoApplication(ExternalResource):
         return {name: value for name, value in known.items() if value is not None}
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
-        await self._check_project(world, me)
+        await check_ours(world, self.project, me)
         spec: dict[str, Any] = {
             "project": self.project,
             "source": {**self._first_source(), **(self.release.get("source") or {})},
@@ -139,9 +139,8 @@ class ArgoApplication(ExternalResource):
         return source
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
+        await check_ours(world, self.project, me)
         found = await self._find(world)
-        if seen.owner != me or self._project_of(found) != self.project:
-            await self._check_project(world, me)
         there = ((found or {}).get("spec") or {}).get("source") or {}
         source: dict[str, Any] = self._manifests(there)
         if not self.released and self.pin is not None and self.pin.turns(there):
@@ -161,19 +160,6 @@ class ArgoApplication(ExternalResource):
                 raise
             # What it judges by is a moment older than what it answers: the project was changed just before.
             raise Waiting(error.message, after=LOOK_AGAIN) from error
-
-    async def _check_project(self, world: World, me: str) -> None:
-        """Raise ConflictError where the Argo CD project is not ours: what it allows is not for our applications.
-
-        A deployment under way has its project from the spec of now, which ArgoSettings may have refused.
-        """
-        found = await world.argocd.project(self.project)
-        if found is not None and mark_of((found.get("metadata") or {}).get("annotations")) != me:
-            raise ConflictError(
-                f"Argo CD project {self.project} is not ours, so no application of ours goes into it; name another one "
-                "in argo.project",
-                reason=Reason.OWNERSHIP_CONFLICT,
-            )
 
     async def _is_allowed(self, world: World) -> bool:
         found = await world.argocd.project(self.project)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 from ..api.errors import ConflictError, ValidationError
+from ..engine.decide import whose
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.argocd import same_url
 from ..services.argocd_view import ApplicationView
@@ -180,6 +181,21 @@ def _kept(name: str, project: Mapping[str, Any]) -> str:
         return ""
     text = f"Argo CD project {name} is not ours and has more than ours would have ({', '.join(more)})"
     return f"{text}, so no adoption takes it over; {instead}, or take that out of it first"
+
+
+async def check_ours(world: World, name: str, me: str) -> None:
+    """Raises ConflictError for an Argo CD project without our mark: what it allows is what an application may do.
+
+    Who writes an application asks, since nobody else has for sure: the ArgoSettings that refuses such a project may be
+    paused, or not have seen the spec of this moment. Into one that is not there Argo CD puts nothing.
+    """
+    found = await world.argocd.project(name)
+    owner = mark_of((found.get("metadata") or {}).get("annotations")) if found is not None else me
+    if owner != me:
+        raise ConflictError(
+            f"argocd: Argo CD project {name} carries {whose(owner)}, so no application of ours is put into it; correct "
+            "argo.project, or let ArgoSettings take it over (adoption), and deploy again when that is Ready"
+        )
 
 
 def _named(applications: list[str]) -> str:

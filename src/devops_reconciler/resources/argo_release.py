@@ -10,6 +10,7 @@ from ..api.errors import ValidationError, Waiting
 from ..engine.resource import Intent, Observation
 from ..services.argocd import outside_its_project
 from ..services.argocd_view import ApplicationView
+from .argo_project import check_ours
 from .marks import mark_of
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
@@ -117,6 +118,7 @@ class ArgoRelease(ExternalResource):
         return {"automated": {"prune": True, "selfHeal": True} if self.auto_sync else None}
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
+        await check_ours(world, self.project, me)
         found = await world.argocd.application(self.name, self.project)
         if found is not None:
             source = (found.get("spec") or {}).get("source") or {}

@@ -30,6 +30,8 @@ REQUESTED_ANNOTATION = "freeleaps.com/requestedAt"
 CHILD_KINDS: dict[str, Kind] = {
     kind.kind: kind for kind in (REGISTRY_SETTINGS, JENKINS_SETTINGS, ARGO_SETTINGS, INGRESS_RESOURCE)
 }
+BEHIND = {"ready": "Unknown", "reason": Reason.PROGRESSING.value, "message": "its spec has changed"}
+"""What is told of a child that has not seen what is wanted of it now."""
 
 SPECS: dict[str, type[Model]] = {
     "RegistrySettings": RegistrySettingsSpec,
@@ -86,17 +88,21 @@ class ProjectChild(ExternalResource):
         planned = self._plans and ready.get("reason") == Reason.PLANNED
         message = f"{ready.get('reason', 'not seen yet')}: {ready.get('message', '')}".rstrip(": ")
         message = f"paused; {message}" if paused and ready.get("reason") != Reason.PAUSED else message
+        drift = self._drift(found)
+        # Of another spec than is wanted now it may have been ready for what it would refuse of this one.
+        behind = not paused and ("spec" in drift or ready.get("observedGeneration") != metadata["generation"])
+        said = {"ready": ready.get("status", "Unknown"), "reason": ready.get("reason"), "message": message}
         failed = (_reason(ready), ready.get("message", "")) if stalled and current and ready else None
         return Observation(
             exists=True,
             owner=me if owned else None,
-            drift=self._drift(found),
+            drift=drift,
             ready=current and (ready.get("status") == "True" or planned),
             failed=failed,
             deleting=bool(metadata.get("deletionTimestamp")),
             paused=paused or ready.get("reason") == Reason.PAUSED,
             message=message,
-            facts={"ready": ready.get("status", "Unknown"), "reason": ready.get("reason"), "message": message},
+            facts=BEHIND if behind and ready else said,
             external_id=metadata["uid"],
         )
 

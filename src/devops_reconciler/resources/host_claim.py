@@ -8,7 +8,7 @@ from datetime import timedelta
 from ..api.base import Adoption
 from ..api.conditions import Reason
 from ..api.errors import ConflictError, Waiting
-from ..engine.decide import may_take
+from ..engine.decide import may_take, whose
 from ..engine.resource import Intent
 from .dns_record import DnsRecord
 from .world import World
@@ -32,10 +32,9 @@ class HostClaim:
         seen = await self.record.observe(world, me, self.intent)
         if seen.exists and seen.owner != me:
             if not may_take(self.adoption, seen.owner):
-                whose = "nobody's mark" if seen.owner is None else "another owner's mark"
                 raise HostTakenError(
-                    f"the DNS record of {host} carries {whose}, so no Ingress serves {host} here; use another host, or "
-                    "remove that record",
+                    f"the DNS record of {host} carries {whose(seen.owner)}, so no Ingress serves {host} here; use "
+                    "another host, or remove that record",
                     reason=Reason.OWNERSHIP_CONFLICT,
                 )
             await self._check_takeover(world, me, seen.owner)

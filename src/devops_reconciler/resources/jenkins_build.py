@@ -9,12 +9,14 @@ from datetime import timedelta
 from typing import ClassVar
 
 from ..api.conditions import Reason
-from ..api.errors import ExternalServiceError, Waiting
+from ..api.errors import ConflictError, ExternalServiceError, Waiting
+from ..engine.decide import whose
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.jenkins_types import Build, QueueItem, Stage
 from ..services.jenkins_xml import differences, merge_parameters, read_pipeline
 from ..services.rounds import FRESH
 from .jenkins_job import UID_PARAMETER, definitions
+from .marks import mark_in
 from .polling import pause
 from .world import ExternalResource, World
 
@@ -166,11 +168,16 @@ class JenkinsBuild(ExternalResource):
         return self.arrives_in(world)
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
-        await self._restore_parameters(world)
+        await self._prepare(world, me)
         await world.jenkins.trigger(self._path, self._arguments)
 
-    async def _restore_parameters(self, world: World) -> None:
-        """A Jenkinsfile with `parameters {}` has erased ours, and Jenkins drops undefined ones silently."""
+    async def _prepare(self, world: World, me: str) -> None:
+        """Restore the parameters: a Jenkinsfile with `parameters {}` has erased ours, and Jenkins drops undefined ones
+        silently.
+
+        Raises ConflictError for a job without our mark: the JenkinsSettings that refuses it may be paused, or not have
+        seen the spec of this moment.
+        """
         xml = await world.jenkins.config(self._path)
         if xml is None:
             raise Waiting(
@@ -179,6 +186,13 @@ class JenkinsBuild(ExternalResource):
                 reason=Reason.DEPENDENCY_NOT_READY,
             )
         current, wanted = read_pipeline(xml), definitions(self.parameters)
+        owner = mark_in(current.description)
+        if owner != me:
+            raise ConflictError(
+                f"jenkins: job {self.folder}/{self.name} carries {whose(owner)}, so it is neither changed nor started; "
+                "correct jenkins.folder, or let JenkinsSettings take it over (adoption), and deploy again when that is "
+                "Ready"
+            )
         if differences(current, replace(current, parameters=wanted)):
             await world.jenkins.update_config(self._path, merge_parameters(xml, wanted))
 
