@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from devops_reconciler.api.definitions import FINALIZER
 from devops_reconciler.api.errors import ValidationError
 from devops_reconciler.cli.drain import _drain
 from devops_reconciler.host.drain import HOLD, acting_alone, release_all
-from devops_reconciler.host.lease_record import Candidate, micro_time
+from devops_reconciler.host.lease_record import micro_time
 from devops_reconciler.runtime.clock import SystemClock
 from devops_reconciler.runtime.settings_variables import OperatorVariables
 from devops_reconciler.services.kubernetes import LEASE, PEERING, REGISTRY_SETTINGS, Kubernetes
@@ -22,7 +22,7 @@ from .test_lease import DURATION, NAME, client, replica
 __all__ = ["client"]
 
 WITHIN = timedelta(seconds=60)
-ME = Candidate("drain", 10)
+ME = "drain"
 
 
 @pytest.fixture
@@ -60,6 +60,30 @@ async def test_the_older_replica_steps_back_and_stays_so_and_a_newer_one_takes_o
             await new.acts()
             assert old.terms == 1
     await client.json_patch(REGISTRY_SETTINGS, namespace, "shop", [{"op": "remove", "path": "/metadata/finalizers"}])
+
+
+class Desk(SystemClock):
+    """The clock of a workstation."""
+
+    def __init__(self, ahead: timedelta) -> None:
+        self._ahead = ahead
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+
+@pytest.mark.parametrize("minutes", [5, -5])
+async def test_whatever_the_workstations_clock_says_the_operator_that_comes_next_acts(
+    control_plane: ControlPlane, client: Kubernetes, namespace: str, settings: OperatorVariables, minutes: int
+) -> None:
+    began = int(SystemClock().now().timestamp() * 1_000_000)
+    async with replica(control_plane, namespace, "old", began) as old:
+        await old.acts()
+        async with acting_alone(client, settings, Desk(timedelta(minutes=minutes)), ME, WITHIN):
+            assert not old.lease.acts
+        async with replica(control_plane, namespace, "new", began + 10_000_000) as new:
+            await new.acts()
+            assert old.terms == 1
 
 
 async def test_after_an_error_the_older_replica_goes_on(

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from standins.controls import Call
+from testbed.processes import free_port
 from testbed.stage import Stage
 from testbed.stage_cluster import NAMESPACE
 from testbed.stage_operator import Operator
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 RECORDS_PATH = f"/apis/freeleaps.com/v1alpha1/namespaces/{NAMESPACE}/deploymentrecords"
 LEASE_PATH = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/devops-reconciler"
+PEERING_PATH = f"/apis/kopf.dev/v1/namespaces/{NAMESPACE}/kopfpeerings/freeleaps-devops-reconciler"
 SLOW = "// standin: slow 8\npipeline {}\n"
 PATIENCE = timedelta(seconds=60)
 """Where the machine is busy, a replica may miss its Lease of a few seconds, and take it again."""
@@ -52,6 +54,18 @@ async def stands_by(operator: Operator) -> None:
         return (await lease_of(operator)).startswith("standby")
 
     await eventually(standby, f"{operator.url} stands by", PATIENCE)
+
+
+@asynccontextmanager
+async def unfit(stage: Stage) -> AsyncIterator[Operator]:
+    """A newer replica that does not reach RabbitMQ. It is gone at the end."""
+    environment = stage.environment(RABBITMQ_PORT=str(free_port()))
+    made = Operator(environment, stage.folder / "operator-unfit.log", launcher=stage.ground.launcher)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
 
 
 @asynccontextmanager
@@ -97,6 +111,28 @@ async def test_the_newest_replica_takes_over_in_the_middle_of_a_deployment(play:
         assert [call for call in writes_by(play.stage, old) if call.at > at] == []
         assert writes_by(play.stage, new)
     await acts(play.operator)
+
+
+async def test_a_newer_replica_that_is_not_ready_disturbs_nobody(play: Play) -> None:
+    await play.set_up()
+    old = await acts(play.operator)
+    async with unfit(play.stage) as newer:
+
+        async def waits() -> bool:
+            return "rabbitmq_connection: no messages are taken" in await lease_of(newer)
+
+        await eventually(waits, "the newer replica says why it does not ask for the Lease", PATIENCE)
+        assert (await newer.answer("/readyz"))[0] == 503
+
+        async def leads() -> bool:
+            status = (await play.stage.kube.get(PEERING_PATH)).get("status") or {}
+            priorities = {who: entry["priority"] for who, entry in status.items()}
+            return len(priorities) > 1 and priorities.get(old) == max(priorities.values())
+
+        await eventually(leads, "the Kopf of the one that acts rests in favour of no peer", PATIENCE)
+        await play.deploy()
+        lease = await play.stage.kube.get(LEASE_PATH)
+        assert lease["spec"]["holderIdentity"] == old
 
 
 async def test_a_holder_that_is_killed_is_replaced_by_the_standby(play: Play) -> None:

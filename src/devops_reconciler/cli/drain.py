@@ -12,7 +12,6 @@ from datetime import timedelta
 from ..host.departure import delete_all, require_operator
 from ..host.drain import DRAINS, Held, acting_alone, held_objects, release_all, replicas, require_its_lease
 from ..host.lease import NAME
-from ..host.lease_record import Candidate
 from ..runtime.clock import SystemClock
 from ..runtime.logs import Redactor, configure
 from ..runtime.secrets import secrets_in
@@ -69,9 +68,7 @@ async def _delete(
 
 
 async def _release(client: Kubernetes, settings: OperatorVariables, clock: SystemClock, say: Say) -> int:
-    me = Candidate(
-        f"{DRAINS}{socket.gethostname()}-{random_names.token_hex(3)}", int(clock.now().timestamp() * 1_000_000)
-    )
+    me = f"{DRAINS}{socket.gethostname()}-{random_names.token_hex(3)}"
     say(f"Waiting for the Lease {settings.operator_namespace}/{NAME}, so that no replica of the operator acts …")
     async with acting_alone(client, settings, clock, me, STEP_BACK_WITHIN) as alone:
         released = await release_all(alone, settings.reconciler_namespaces, clock, say)

@@ -22,6 +22,7 @@ import kopf
 from ..api.errors import ReconcilerError
 from ..host.applications import watch_applications
 from ..host.duties import Duties
+from ..host.fitness import Fitness
 from ..host.lease import Lease, LeasePlace
 from ..host.lease_record import Candidate
 from ..host.loop import Loop
@@ -49,7 +50,7 @@ from .checks import VendorChecks
 from .start import Start, StoppedEarly
 from .traces import traced
 
-IN_TERM = ("ttl_monitor", "heartbeat_sender", "argocd_watch")
+IN_TERM = ("peers", "ttl_monitor", "heartbeat_sender", "argocd_watch")
 """Tasks that run only while this replica holds the Lease."""
 
 LAST_TRACES = timedelta(seconds=1)
@@ -173,7 +174,8 @@ class _Operator:
         self._kopf = KopfHost(self._loop, world, kubernetes, access, me)
         place = LeasePlace(settings.operator_namespace, settings.lease_duration, settings.lease_renew_interval)
         in_time = kubernetes.within(settings.lease_duration / 3)
-        self._lease = Lease(in_time, clock, fence, me, place, self._kopf.step_back)
+        fitness = Fitness(outlook.health, clock, but="lease")
+        self._lease = Lease(in_time, clock, fence, me, place, self._kopf.peers.step_back, fitness.lacks)
         self._manager = ReconcilerManager(clock, metrics)
         self._duties = Duties(self._lease, self._loop, self._manager, clock, self._patience)
         self._health = outlook.health
@@ -189,6 +191,7 @@ class _Operator:
 
     def _register_tasks(self) -> None:
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            "peers": self._kopf.peers.run,
             "ttl_monitor": partial(ttl_monitor, self._loop, self._world),
             "heartbeat_sender": self._sender.run,
             "argocd_watch": partial(watch_applications, self._world, self._loop.application_changed),

@@ -106,17 +106,17 @@ class Login:
         return Path(self._access.token_file).read_text(encoding="utf-8").strip()
 
 
-def operator_settings(
-    settings: Settings, priority: int, over: Callable[[], bool] = lambda: False
-) -> kopf.OperatorSettings:
-    """How Kopf runs, until it is `over`; each value has its story in Kopf's issues (docs/architecture.md)."""
+def operator_settings(settings: Settings, over: Callable[[], bool] = lambda: False) -> kopf.OperatorSettings:
+    """How Kopf runs, until it is `over`; each value has its story in Kopf's issues (docs/architecture.md).
+
+    Its priority among its peers is for `Peers` to say.
+    """
     found = kopf.OperatorSettings()
     found.persistence.finalizer = FINALIZER
     found.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATIONS)
     found.persistence.diffbase_storage = NothingCompared()
     found.posting.enabled = False
     found.peering.name = settings.reconciler_peering_name
-    found.peering.priority = priority
     # As the Lease: a holder must not be paused for longer than it takes to become one.
     found.peering.lifetime = max(1, math.ceil(settings.lease_duration.total_seconds()))
     # Else a namespace without its peering would pause Kopf in all of them. The Lease decides who acts.

@@ -23,6 +23,7 @@ from ..services.kubernetes import LEASE, PEERING, Kubernetes, Object
 from ..services.kubernetes_kinds import Kind
 from .lease import NAME, Lease, LeasePlace
 from .lease_record import Candidate, LeaseRecord, Move, decide, micro_time, record_of, released, retired
+from .peers import priorities
 
 DRAINS = "drain-"
 """What the identity of a drain begins with, in the Lease and among Kopf's peers: it is no replica."""
@@ -91,16 +92,30 @@ async def held_objects(
     return found
 
 
+async def newest(kubernetes: Kubernetes, settings: OperatorVariables, identity: str) -> Candidate:
+    """Newer than every replica that there is, and older than each that starts from now on.
+
+    Replicas rank by the clocks of their nodes, and ours need not agree with those: so ours says nothing here.
+    """
+    obj = await kubernetes.get(LEASE, settings.operator_namespace, NAME)
+    record = record_of(obj, settings.lease_duration) if obj is not None else None
+    ranks = [record.holder_rank, record.wanted_rank] if record is not None else [0]
+    for namespace in settings.reconciler_namespaces:
+        told = priorities(await kubernetes.get(PEERING, namespace, settings.reconciler_peering_name))
+        ranks += [priority for who, priority in told.items() if not who.startswith(DRAINS)]
+    return Candidate(identity, max(abs(rank) for rank in ranks) + 1)
+
+
 @asynccontextmanager
 async def acting_alone(
-    kubernetes: Kubernetes, settings: OperatorVariables, clock: Clock, me: Candidate, within: timedelta
+    kubernetes: Kubernetes, settings: OperatorVariables, clock: Clock, identity: str, within: timedelta
 ) -> AsyncIterator[Kubernetes]:
     """A client that may write while we hold the Lease, and so no replica acts; Kopf stands by in all of them.
 
     Afterwards the Lease is nobody's, and kept for whoever is newer than we are; after an error everybody may go on.
     Raises ExternalServiceError when the holder does not give it up in this time.
     """
-    fence = Fence(clock)
+    fence, me = Fence(clock), await newest(kubernetes, settings, identity)
     place = LeasePlace(settings.operator_namespace, settings.lease_duration, settings.lease_renew_interval)
     lease = Lease(kubernetes.within(settings.lease_duration / 3), clock, fence, me, place)
     keeper = asyncio.create_task(lease.run(), name="lease")

@@ -1,4 +1,4 @@
-"""The Lease: which of the replicas acts. The newest does; where it falls silent, another takes over after the duration.
+"""The Lease: which of the replicas acts. The newest that is fit does; where it falls silent, another takes over.
 
 Kopf's peering cannot decide that: it compares clocks of different machines and fences nothing. Here each replica trusts
 its own monotonic clock alone. The holder may act until its last renewal (counted from before the request) plus the
@@ -28,6 +28,8 @@ ABSENT = ("", "")
 """What stands for the pulse of a Lease that was there and is deleted: its time begins when we see that."""
 TURNS = 3
 """How often we look again at once after somebody else's change, before the usual wait."""
+VACANT = 3
+"""Durations without a sign of life of any holder after which the health check tells of it: all have had their turn."""
 
 _log = get_logger(__name__)
 
@@ -59,6 +61,10 @@ class Term:
         self.wake.set()
 
 
+async def _fit() -> str:
+    return ""
+
+
 class Lease:
     """Holds the Lease for one replica, as the supervised task `lease`. `fence` is open while this replica may act."""
 
@@ -70,14 +76,21 @@ class Lease:
         me: Candidate,
         place: LeasePlace,
         on_step_back: Callable[[Candidate], Awaitable[None]] | None = None,
+        lacks: Callable[[], Awaitable[str]] = _fit,
     ) -> None:
-        """`kubernetes` is not behind the fence. `on_step_back` is told our rank after we were found silent."""
+        """`kubernetes` is not behind the fence. `on_step_back` is told our rank after we were found silent.
+
+        `lacks` says why we are not fit to take the Lease from another, empty where we are. What is free or has run out
+        is taken all the same: somebody is to act.
+        """
         self._kubernetes = kubernetes
         self._clock = clock
         self._fence = fence
         self.me = me
         self._place = place
         self._stepped_back = on_step_back
+        self._lacks = lacks
+        self._lacking = ""
         self._term: Term | None = None
         self._record: LeaseRecord | None = None
         self._seen: tuple[str, str] | None = None
@@ -115,15 +128,29 @@ class Lease:
             await self._free.wait()
 
     async def check(self) -> str:
-        """The health check: who acts. Raises ExternalServiceError where that cannot be told."""
-        if self._problem is not None:
+        """The health check: who acts. Raises ExternalServiceError where that cannot be told, or nobody does."""
+        problem = self._problem or self._vacancy()
+        if problem:
             raise ExternalServiceError(
-                f"Lease {self._place.namespace}/{self._place.name}: {self._problem}", service="kubernetes"
+                f"Lease {self._place.namespace}/{self._place.name}: {problem}", service="kubernetes"
             )
         if self.acts:
             return f"{self.me.identity} acts"
         holder = self._record.holder if self._record is not None else ""
-        return f"standby; {holder or 'nobody'} acts"
+        asks = f"; this replica is newer and does not ask for the Lease yet: {self._lacking}" if self._lacking else ""
+        return f"standby; {holder or 'nobody'} acts{asks}"
+
+    def _vacancy(self) -> str:
+        """That nobody has held it for long; empty where somebody does."""
+        record, silent = self._record, self._silent()
+        usual = record.duration if record is not None and record.holder else self._place.duration
+        if self._term is not None or silent is None or silent < VACANT * max(usual, self._place.duration):
+            return ""
+        text = f"nobody has held it for {silent.total_seconds():.0f} s, nothing is done"
+        if record is None or record.holder or not record.wanted_by:
+            return text
+        hours = record.duration.total_seconds() / 3600
+        return f"{text}; {record.wanted_by} keeps it for {hours:.1f} h from replicas older than itself: start one anew"
 
     # The task
 
@@ -136,8 +163,8 @@ class Lease:
                 await first_of(self._clock.sleep(self._wait()), self._wake.wait())
 
     def _wait(self) -> timedelta:
-        waits_for_release = self._term is None and self._asked
-        return self._place.renew_interval / 4 if waits_for_release else self._place.renew_interval
+        waits_for_its_turn = self._term is None and (self._asked or self._lacking)
+        return self._place.renew_interval / 4 if waits_for_its_turn else self._place.renew_interval
 
     async def _turn(self) -> None:
         """One look, and what follows from it."""
@@ -168,6 +195,8 @@ class Lease:
         if self._term is None and self._last.at_work:
             return  # what was at work when the Lease was lost must end before the fence may open again
         move = decide(record, self.me, self._silent(), self._place.duration)
+        if move is not Move.ASK or self._resigned:
+            self._lacking = ""
         if record is None:
             if self._term is not None or (move is Move.TAKE and not self._resigned):
                 await self._take(None)
@@ -232,6 +261,14 @@ class Lease:
         _log.info("this replica stands by", next=record.wanted_by)
 
     async def _ask(self, record: LeaseRecord) -> None:
+        """Once we are fit: until then the holder goes on undisturbed."""
+        before, self._lacking = self._lacking, await self._lacks()
+        if self._lacking:
+            if not before:
+                _log.info("this replica is newer; it asks for the Lease when it is fit", lacks=self._lacking)
+            return
+        if self._resigned:
+            return  # we were told to go while we looked
         self._see(await self._patched(wanted_by(self.me, record)))
         self._asked = True
         _log.info("this replica is newer and has asked for the Lease", holder=record.holder)

@@ -12,19 +12,20 @@ from kopf import OperatorSettings
 
 from ..api.conditions import Reason
 from ..api.definitions import GROUP, VERSION
-from ..api.errors import ExternalServiceError, ReconcilerError
+from ..api.errors import ExternalServiceError
 from ..kinds import KINDS
 from ..resources.world import World
 from ..runtime.logs import get_logger
 from ..runtime.settings import Settings
-from ..services.kubernetes import PEERING, Kubernetes
+from ..services.kubernetes import Kubernetes
 from ..services.kubernetes_access import ClusterAccess
 from ..services.kubernetes_errors import INSTALL_CRDS, SERVICE
 from ..services.kubernetes_session import OpenWatches
 from .bindings import EXIT_TIMEOUT, Patience, operator_settings, registry_of
-from .lease_record import Candidate, micro_time
+from .lease_record import Candidate
 from .loop import Loop
 from .namespaces import Namespaces
+from .peers import Peers
 
 LISTEN = timedelta(seconds=20)
 """Between two looks whether Kopf hears anything."""
@@ -73,11 +74,11 @@ class KopfHost:
     def __init__(self, loop: Loop, world: World, kubernetes: Kubernetes, access: ClusterAccess, me: Candidate) -> None:
         self._loop = loop
         self._world = world
-        self._kubernetes = kubernetes
         self._access = access
         self._identity = me.identity
         self._ending = asyncio.Event()
-        self._settings: OperatorSettings = operator_settings(world.settings, me.rank, self._ending.is_set)
+        self._settings: OperatorSettings = operator_settings(world.settings, self._ending.is_set)
+        self.peers = Peers(kubernetes, world.clock, world.settings, self._settings, me)
         self._watches = asyncio.Event()
         self._heard = OpenWatches()
 
@@ -120,22 +121,6 @@ class KopfHost:
             "the operator ends, to begin anew",
             service=SERVICE,
         )
-
-    async def step_back(self, me: Candidate) -> None:
-        """Take our new rank among the peers at once, so that the Lease's holder is not paused in our favour."""
-        self._settings.peering.priority = me.rank
-        entry = {
-            "priority": me.rank,
-            "lifetime": self._settings.peering.lifetime,
-            "lastseen": micro_time(self._world.clock.now()),
-        }
-        name = self._world.settings.reconciler_peering_name
-        for namespace in self._world.settings.reconciler_namespaces:
-            try:
-                await self._kubernetes.merge_patch(PEERING, namespace, name, {"status": {self._identity: entry}})
-            except ReconcilerError as error:
-                # Kopf's next sign of life says the same.
-                _log.warning("the peers were not told of our rank", namespace=namespace, error=error.message)
 
 
 async def _until_first(tasks: Collection[asyncio.Task[None]], stop: asyncio.Event, ending: asyncio.Event) -> None:

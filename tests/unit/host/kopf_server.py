@@ -23,7 +23,7 @@ PLURALS = (
 
 
 class Server:
-    """Has one KopfPeering in each namespace, and the records that are put there."""
+    """Has one KopfPeering in each namespace with the peers, and the records, that are put there."""
 
     def __init__(self) -> None:
         self.shut: set[str] = set()
@@ -33,6 +33,10 @@ class Server:
         self.records: list[dict[str, Any]] = []
         self.watched: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         """By namespace: whether somebody watches its projects."""
+        self.peers: dict[str, dict[str, Any]] = defaultdict(dict)
+        """By namespace and identity, what they said last."""
+        self._told = asyncio.Condition()
+        self._version = 1
         self._ends = asyncio.Event()
 
     async def start(self) -> str:
@@ -45,6 +49,8 @@ class Server:
 
     async def stop(self) -> None:
         self._ends.set()
+        async with self._told:
+            self._told.notify_all()
         await self._runner.cleanup()
 
     def put_deleted(self, namespace: str, name: str) -> None:
@@ -71,10 +77,11 @@ class Server:
             return await self._watch(request, namespace)
         if path in DISCOVERY:
             return web.json_response(DISCOVERY[path])
-        peering = {"metadata": {"name": NAME, "namespace": namespace, "uid": namespace, "resourceVersion": "1"}}
-        if request.method == "PATCH":
-            return web.json_response(peering)
-        items = [peering] if path.endswith("/kopfpeerings") else []
+        if "/kopfpeerings/" in path:
+            if request.method == "PATCH":
+                await self._hear(namespace, (await request.json()).get("status") or {})
+            return web.json_response(self._peering(namespace))
+        items = [self._peering(namespace)] if path.endswith("/kopfpeerings") else []
         if path.endswith("/deploymentrecords"):
             items = [record for record in self.records if record["metadata"]["namespace"] == namespace]
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
@@ -85,8 +92,29 @@ class Server:
         await response.write(json.dumps({"type": "BOOKMARK", "object": {"metadata": {}}}).encode() + b"\n")
         if request.path.endswith("/devopsprojects"):
             self.watched[namespace].set()
+        if request.path.endswith("/kopfpeerings"):
+            await self._tell(response, namespace)
         await self._ends.wait()
         return response
+
+    def _peering(self, namespace: str) -> dict[str, Any]:
+        metadata = {"name": NAME, "namespace": namespace, "uid": namespace, "resourceVersion": str(self._version)}
+        return {"metadata": metadata, "status": self.peers[namespace]}
+
+    async def _hear(self, namespace: str, said: dict[str, Any]) -> None:
+        left = {**self.peers[namespace], **said}
+        self.peers[namespace] = {identity: entry for identity, entry in left.items() if entry is not None}
+        async with self._told:
+            self._version += 1
+            self._told.notify_all()
+
+    async def _tell(self, response: web.StreamResponse, namespace: str) -> None:
+        """Each change of the peers, until the end."""
+        while not self._ends.is_set():
+            version = self._version
+            await response.write(json.dumps({"type": "MODIFIED", "object": self._peering(namespace)}).encode() + b"\n")
+            async with self._told:
+                await self._told.wait_for(lambda version=version: self._version != version or self._ends.is_set())
 
 
 def _refusal(code: int, message: str) -> web.Response:

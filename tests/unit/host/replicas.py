@@ -31,9 +31,13 @@ class Replica:
         self.kubernetes.objects = cluster.objects
         self.kubernetes._count = cluster._count
         self.told: list[Candidate] = []
-        self.lease = Lease(
-            cast(Any, self.kubernetes), self.clock, self.fence, Candidate(name, rank), PLACE, self._step_back
-        )
+        self.lacking = ""
+        """What it lacks to be fit."""
+        self.known = asyncio.Event()
+        """While it is not set, a look at that has no end."""
+        self.known.set()
+        me = Candidate(name, rank)
+        self.lease = Lease(cast(Any, self.kubernetes), self.clock, self.fence, me, PLACE, self._step_back, self._lacks)
         self.terms: list[Term] = []
         self.idle = asyncio.Event()
         """While it is not set, a term that is over does not end."""
@@ -42,6 +46,10 @@ class Replica:
 
     async def _step_back(self, me: Candidate) -> None:
         self.told.append(me)
+
+    async def _lacks(self) -> str:
+        await self.known.wait()
+        return self.lacking
 
     async def start(self) -> None:
         self._tasks = [asyncio.create_task(self.lease.run()), asyncio.create_task(self._duties())]
@@ -76,9 +84,10 @@ class Place:
         self.cluster.put(NAMESPACE, None, {"metadata": {"name": SYSTEM}})
         self.replicas: list[Replica] = []
 
-    async def replica(self, name: str) -> Replica:
+    async def replica(self, name: str, *, lacking: str = "") -> Replica:
         """A new one: it is newer than all before."""
         made = Replica(self.cluster, name, 1000 + len(self.replicas))
+        made.lacking = lacking
         made.clock.advance(timedelta(seconds=self.clock.monotonic()))
         self.replicas.append(made)
         await made.start()

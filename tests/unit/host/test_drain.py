@@ -11,7 +11,16 @@ from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import ConflictError, ExternalServiceError, Fenced, ValidationError
 from devops_reconciler.host import departure
 from devops_reconciler.host.departure import ORDER, delete_all, require_operator
-from devops_reconciler.host.drain import HOLD, QUIET, Held, held_objects, release_all, replicas, require_its_lease
+from devops_reconciler.host.drain import (
+    HOLD,
+    QUIET,
+    Held,
+    held_objects,
+    newest,
+    release_all,
+    replicas,
+    require_its_lease,
+)
 from devops_reconciler.host.lease_record import Candidate, LeaseRecord, Move, decide, held_by, retired
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.settings_variables import OperatorVariables
@@ -289,3 +298,18 @@ async def test_where_nobody_lives_no_lease_is_needed() -> None:
     await check_lease(out, clock)
     live(out, clock, **{"drain-desk-1a2b3c": 5})
     await check_lease(out, clock)
+
+
+async def rank_of_a_drain(out: Outside) -> int:
+    return (await newest(out.kubernetes, settings(), "drain-new")).rank  # type: ignore[arg-type]
+
+
+async def test_a_drain_is_newer_than_all_that_are_there_and_by_no_clock_of_its_own() -> None:
+    out, clock = outside(), FakeClock()
+    assert await rank_of_a_drain(out) == 1
+    live(out, clock, acts=7, standby=-9, **{"drain-desk-1a2b3c": 99})
+    assert await rank_of_a_drain(out) == 10
+    put_lease(out, held("acts", 20))
+    assert await rank_of_a_drain(out) == 21
+    put_lease(out, retired_by(30))
+    assert await rank_of_a_drain(out) == 31

@@ -32,7 +32,7 @@ PLURALS = frozenset(what.kind.plural for what in KINDS.values())
 
 async def test_a_request_of_kopf_is_tried_without_an_end_and_each_from_short_pauses_on() -> None:
     over = asyncio.Event()
-    backoffs = operator_settings(settings(), 1, over.is_set).networking.error_backoffs
+    backoffs = operator_settings(settings(), over.is_set).networking.error_backoffs
     assert not isinstance(backoffs, float)
     assert not isinstance(backoffs, Sized), "Kopf would say how many tries there are"
     for _ in range(2):
@@ -42,7 +42,7 @@ async def test_a_request_of_kopf_is_tried_without_an_end_and_each_from_short_pau
 
 async def test_a_request_of_kopf_that_is_being_tried_is_given_up_when_we_stop() -> None:
     over = asyncio.Event()
-    backoffs = operator_settings(settings(), 1, over.is_set).networking.error_backoffs
+    backoffs = operator_settings(settings(), over.is_set).networking.error_backoffs
     assert not isinstance(backoffs, float)
     pauses = iter(backoffs)
     next(pauses)

@@ -70,35 +70,16 @@ async def test_a_namespace_that_goes_or_whose_webhook_is_ill_does_without_and_th
     assert out.kubernetes.see(PEERING, TEAM, NAME) is not None
 
 
-async def test_a_peer_of_the_lease_lives_as_long_as_the_lease_and_ranks_by_its_start() -> None:
-    found = operator_settings(settings(lease_duration=timedelta(seconds=14.5)), ME.rank)
+async def test_a_peer_of_the_lease_lives_as_long_as_the_lease() -> None:
+    found = operator_settings(settings(lease_duration=timedelta(seconds=14.5)))
     assert found.peering.lifetime == 15
-    assert found.peering.priority == ME.rank
     assert not found.peering.mandatory, "a namespace without its peering would pause Kopf in all others"
 
 
 async def test_of_many_objects_few_are_in_memory_at_a_start() -> None:
-    found = operator_settings(settings(), ME.rank)
+    found = operator_settings(settings())
     assert found.watching.chunk_size == 100
     assert found.queueing.idle_timeout == 1
-
-
-async def test_who_steps_back_tells_its_peers_at_once() -> None:
-    out = outside(reconciler_namespaces=(TEAM, "team-b", "team-c"))
-    out.namespace("team-b")
-    for namespace in (TEAM, "team-b"):
-        out.kubernetes.put(PEERING, namespace, {"metadata": {"name": NAME}, "status": {"other": {"priority": 7}}})
-    away = ExternalServiceError("kubernetes: no answer", service="kubernetes")
-    out.line.fail("kubernetes.merge_patch KopfPeering", away)
-    await host(out).step_back(ME.stepped_back())
-    told = out.kubernetes.see(PEERING, "team-b", NAME)
-    assert told is not None
-    assert told["status"]["other"] == {"priority": 7}
-    assert told["status"]["me"] == {
-        "priority": -ME.rank,
-        "lifetime": 15,
-        "lastseen": "2026-01-01T00:00:00.000000Z",
-    }
 
 
 async def test_it_is_not_ready_before_it_watches() -> None:
