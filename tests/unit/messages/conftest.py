@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from .bench import Bench
+from .box import Box
 from .desk import Desk
 
 
@@ -23,3 +24,8 @@ async def desk() -> AsyncIterator[Desk]:
     made = Desk()
     yield made
     await made.end()
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
