@@ -31,6 +31,9 @@ TURNS = 3
 VACANT = 3
 """Durations without a sign of life of any holder after which the health check tells of it: all have had their turn."""
 
+SOON = timedelta(seconds=3)
+"""The longest wait between two looks of who wants its turn: one that is seen to be fit more seldom is not believed."""
+
 _log = get_logger(__name__)
 
 
@@ -164,7 +167,8 @@ class Lease:
 
     def _wait(self) -> timedelta:
         waits_for_its_turn = self._term is None and (self._asked or self._lacking)
-        return self._place.renew_interval / 4 if waits_for_its_turn else self._place.renew_interval
+        soon = min(self._place.renew_interval / 4, SOON)
+        return soon if waits_for_its_turn else self._place.renew_interval
 
     async def _turn(self) -> None:
         """One look, and what follows from it."""

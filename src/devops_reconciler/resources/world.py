@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..api.conditions import Reason
-from ..api.errors import ConflictError
+from ..api.errors import ConflictError, CredentialsError, ExternalServiceError, ValidationError
 from ..api.names import mark
 from ..engine.resource import Resource
 from ..engine.window import ACT_WITHIN
@@ -89,6 +89,8 @@ CONSISTENT = timedelta(seconds=1)
 """For those that show a write at once, as Kubernetes does: a moment to spare."""
 
 NOWHERE = ""
+REFUSALS = (CredentialsError, ValidationError)
+"""What a namespace raises that refuses us, or is not there."""
 
 OWNERS = (DEVOPS_PROJECT, JENKINS_SETTINGS, REGISTRY_SETTINGS, ARGO_SETTINGS, INGRESS_RESOURCE)
 """The kinds whose marks things carry: of previews the project's."""
@@ -134,20 +136,29 @@ class ExternalResource(Resource[World]):
 async def lives_elsewhere(world: World, me: str, owner: str) -> bool:
     """Whether `owner` is the mark of a resource that lives in another watched namespace than that of `me`.
 
-    Reads nothing of what it knows for good: that two are of one namespace, or that the owner is gone.
+    Reads nothing of what it knows for good: that two are of one namespace, or that the owner is gone. Raises
+    ExternalServiceError, to be tried again, where the owner may live in a namespace that refuses us.
     """
     namespaces, homes = world.settings.reconciler_namespaces, world.homes
     home = homes.get(owner)
     if len(namespaces) == 1 or home == NOWHERE or (home is not None and home == homes.get(me)):
         return False
+    refusals: list[str] = []
     # A mark is a digest of the UID: it names nothing that could be asked for, so whatever may be its owner is read.
     for namespace in namespaces if home is None else (home,):
-        marks = await _marks_in(world, namespace)
+        try:
+            marks = await _marks_in(world, namespace)
+        except REFUSALS as error:
+            refusals.append(f"{namespace} ({error.message})")
+            continue
         for gone in [each for each, where in homes.items() if where == namespace and each not in marks]:
             del homes[gone]
         homes.update(dict.fromkeys(marks, namespace))
         if owner in marks:
             return me not in marks
+    if refusals:
+        text = f"whose the mark {owner} is cannot be told while watched namespaces refuse us: {'; '.join(refusals)}"
+        raise ExternalServiceError(text, service="kubernetes")
     homes[owner] = NOWHERE
     return False
 

@@ -23,7 +23,7 @@ STEP = timedelta(milliseconds=250)
 class Replica:
     """One process: its clock, its fence, its Lease, and a line to the API server that may break alone."""
 
-    def __init__(self, cluster: FakeKubernetes, name: str, rank: int) -> None:
+    def __init__(self, cluster: FakeKubernetes, name: str, rank: int, place: LeasePlace = PLACE) -> None:
         self.clock = FakeClock()
         self.fence = Fence(self.clock)
         self.line = Line()
@@ -33,11 +33,13 @@ class Replica:
         self.told: list[Candidate] = []
         self.lacking = ""
         """What it lacks to be fit."""
+        self.looks: list[float] = []
+        """When that was looked at."""
         self.known = asyncio.Event()
         """While it is not set, a look at that has no end."""
         self.known.set()
         me = Candidate(name, rank)
-        self.lease = Lease(cast(Any, self.kubernetes), self.clock, self.fence, me, PLACE, self._step_back, self._lacks)
+        self.lease = Lease(cast(Any, self.kubernetes), self.clock, self.fence, me, place, self._step_back, self._lacks)
         self.terms: list[Term] = []
         self.idle = asyncio.Event()
         """While it is not set, a term that is over does not end."""
@@ -48,6 +50,7 @@ class Replica:
         self.told.append(me)
 
     async def _lacks(self) -> str:
+        self.looks.append(self.clock.monotonic())
         await self.known.wait()
         return self.lacking
 
@@ -78,7 +81,8 @@ class Replica:
 class Place:
     """A cluster and the replicas on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, timing: LeasePlace = PLACE) -> None:
+        self.timing = timing
         self.clock = FakeClock()
         self.cluster = FakeKubernetes(Line(), self.clock)
         self.cluster.put(NAMESPACE, None, {"metadata": {"name": SYSTEM}})
@@ -86,7 +90,7 @@ class Place:
 
     async def replica(self, name: str, *, lacking: str = "") -> Replica:
         """A new one: it is newer than all before."""
-        made = Replica(self.cluster, name, 1000 + len(self.replicas))
+        made = Replica(self.cluster, name, 1000 + len(self.replicas), self.timing)
         made.lacking = lacking
         made.clock.advance(timedelta(seconds=self.clock.monotonic()))
         self.replicas.append(made)

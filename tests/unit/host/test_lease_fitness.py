@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.host.drain import HOLD
 from devops_reconciler.host.fitness import LAPSE, STEADY, Fitness
+from devops_reconciler.host.lease import LeasePlace
 from devops_reconciler.host.lease_record import WANTED_BY, Candidate, LeaseRecord, retired
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.health import HealthChecker
@@ -120,6 +122,18 @@ async def test_a_standby_of_one_that_acts_is_well_for_as_long_as_it_takes(place:
     await place.replica("new")
     await place.passes(300)
     assert await old.lease.check() == "standby; new acts"
+
+
+async def test_fitness_is_looked_at_often_enough_however_seldom_the_lease_is_renewed() -> None:
+    place = Place(LeasePlace(SYSTEM, timedelta(minutes=5), timedelta(minutes=1)))
+    await place.replica("old")
+    new = await place.replica("new", lacking=AWAY)
+    await place.passes(90)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(new.looks)]
+    assert gaps
+    assert max(gaps) < LAPSE.total_seconds()
+    for replica in place.replicas:
+        await replica.kill()
 
 
 class Checks:

@@ -167,10 +167,14 @@ async def test_a_plan_says_that_it_would_not_be_taken() -> None:
 
 
 def neighbours(
-    owner: str | None = THEIRS, home: str | None = "team-b", environment: str = "production", **spec: Any
+    owner: str | None = THEIRS,
+    home: str | None = "team-b",
+    namespaces: tuple[str, ...] = TEAMS,
+    environment: str = "production",
+    **spec: Any,
 ) -> Life:
-    """Two watched namespaces; `shop-api` is there, with a mark. Whose that is lives in `home`, or nowhere."""
-    life = Life(reconciler_namespaces=TEAMS)
+    """Watched namespaces; `shop-api` is there, with a mark. Whose that is lives in `home`, or nowhere."""
+    life = Life(reconciler_namespaces=namespaces)
     if home is not None:
         life.out.kubernetes.put(
             DEVOPS_PROJECT, home, {"metadata": {"name": "shop-api", "uid": "uid-of-theirs"}, "spec": {}}
@@ -271,3 +275,25 @@ def test_whose_a_namespace_is_is_read_once() -> None:
         life.out.clock.advance(timedelta(minutes=5))
         run(life.turn("shop", "IngressResource"))
     assert not [call for call in life.out.line.since(mark) if call.startswith("kubernetes.list")]
+
+
+@pytest.mark.parametrize("namespaces", [("shut", *TEAMS), (*TEAMS, "shut")])
+def test_a_namespace_that_refuses_us_leaves_alone_what_is_of_another(namespaces: tuple[str, ...]) -> None:
+    ours = mark(CLUSTER, TEAM, "uid-of-theirs")
+    life = neighbours(ours, TEAM, namespaces, argo=INTO)
+    life.out.kubernetes.shut.add("shut")
+    run(passes(life, "IngressResource"))
+    assert life.out.kubernetes.see(INGRESS, "shop-api", "shop") is not None
+
+
+def test_whose_a_namespace_is_may_wait_for_one_that_refuses_us_and_is_no_failure() -> None:
+    life = neighbours(THEIRS, None, ("shut", *TEAMS), argo=INTO)
+    life.out.kubernetes.shut.add("shut")
+    run(passes(life, "IngressResource"))
+    assert stalled(life, "IngressResource") in ("", "False/Progressing: ")
+    said = (life.condition("shop", "Ready", "IngressResource") or {})["message"]
+    assert "watched namespaces refuse us: shut (forbidden in namespace shut)" in said
+    assert life.out.kubernetes.see(INGRESS, "shop-api", "shop") is None
+    life.out.kubernetes.shut.clear()
+    life.set_up()
+    assert life.out.kubernetes.see(INGRESS, "shop-api", "shop") is not None
