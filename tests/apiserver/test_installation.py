@@ -28,6 +28,7 @@ NEEDS = (
     " wait ",
     "get dop,dr",
     "delete dop ",
+    "rabbitmqadmin ",
 )
 """What has no place on a bare API server: accounts elsewhere, containers that run, an operator that acts.
 

@@ -19,7 +19,7 @@ from standins.nameserver import Nameserver
 
 ZONE = "example.com"
 SHOP = "shop.example.com"
-TIMEOUT = timedelta(seconds=0.3)
+TIMEOUT = timedelta(seconds=1)
 
 
 @dataclass
@@ -123,7 +123,7 @@ async def test_a_silent_nameserver_is_an_error_and_proves_nothing(target: Target
     target.second.down = True
     answers = await target.nameservers.answers(ZONE, SHOP, "A")
     assert answers[0].error is None
-    assert answers[1].error == "no answer within 0.3 s"
+    assert answers[1].error == "no answer within 1 s"
     gone = await target.nameservers.gone(ZONE, SHOP, "A")
     assert not gone.ok
     assert gone.missing == (target.second.address,)

@@ -28,7 +28,8 @@ __all__ = ["client", "server"]
 
 MAPPED = 16 * 1024 * 1024
 """Programs and libraries, which are in the resident set and not in the limit."""
-TREE = 300 * 1024 * 1024
+TREE = 1024 * 1024 * 1024
+"""More than the process of the tests has itself: a child begins as a copy of it."""
 
 
 def packet(data: bytes) -> bytes:
@@ -36,7 +37,7 @@ def packet(data: bytes) -> bytes:
 
 
 def pack_of_a_tree_of_zeros() -> bytes:
-    """A pack with one tree (type 2) of 300 MB, in 300 kB."""
+    """A pack with one tree (type 2) of a gigabyte, in one megabyte."""
     header, size = bytearray([2 << 4 | TREE & 15]), TREE >> 4
     while size:
         header[-1] |= 0x80
@@ -52,7 +53,7 @@ def pack_of_a_tree_of_zeros() -> bytes:
 async def sender_of_zeros() -> AsyncIterator[str]:
     """A server that speaks Git's protocol and answers whatever is asked for with that tree."""
     pack = pack_of_a_tree_of_zeros()
-    assert len(pack) < 400_000
+    assert len(pack) < 1_100_000
 
     async def answer(request: web.Request) -> web.Response:
         if request.method == "GET":

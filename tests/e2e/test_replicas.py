@@ -35,8 +35,8 @@ PATIENCE = timedelta(seconds=60)
 async def lease_of(operator: Operator) -> str:
     """What the replica says of the Lease."""
     _, body = await operator.answer("/health")
-    detail: str = json.loads(body)["checks"]["lease"]["detail"] if body.startswith("{") else ""
-    return detail
+    checks = json.loads(body)["checks"] if body.startswith("{") else {}
+    return str(checks.get("lease", {}).get("detail", ""))
 
 
 async def acts(operator: Operator) -> str:
