@@ -55,13 +55,14 @@ class ArgoRepository(ExternalResource):
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         """Raises ConflictError where it is another namespace's, and no login may be shared."""
         seen, sharing = await self._there(world), self._sharing(world)
+        mark = seen.owner
+        if mark is not None and _is_siblings(mark, me):
+            seen = replace(seen, owner=await sharing.owner(me, mark))
+            if seen.owner == me and await sharing.is_to_mark(mark):
+                seen = replace(seen, drift=("name", *seen.drift))
         if seen.drift and await sharing.leaves_login():
-            seen = replace(seen, drift=())
-        if seen.owner is None or not _is_siblings(seen.owner, me):
-            return seen
-        owner = await sharing.owner(me, seen.owner)
-        marked = ("name",) if owner == me and await sharing.lacks_login(seen.owner) else ()
-        return replace(seen, owner=owner, drift=(*marked, *seen.drift))
+            return replace(seen, drift=())
+        return seen
 
     async def _there(self, world: World) -> Observation:
         """What is there, with the very mark that it has."""
@@ -93,17 +94,10 @@ class ArgoRepository(ExternalResource):
             raise Waiting(text, after=LOOK_AGAIN) from error
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
-        """The login of another project of the namespace stays where we have none; Waiting until that has its mark too.
-
-        Raises ConflictError as `create`, and where another project of the namespace has another login.
-        """
-        if not await self._sharing(world).may_write():
-            if (await self._there(world)).owner == me:
-                text = f"leaves the login of {self.url} to another project of its namespace, which looks at it soon"
-                raise Waiting(text, after=world.settings.retry_external_delay)
-            return
-        await world.argocd.update_repository(self._body(me))
-        await world.argocd.retest_repository(self.url)
+        """Without a Secret the login of another project of the namespace stays. Raises ConflictError as `create`."""
+        if await self._sharing(world).may_write():
+            await world.argocd.update_repository(self._body(me))
+            await world.argocd.retest_repository(self.url)
 
 
 class ArgoRepositoryRemoval(ArgoRepository):

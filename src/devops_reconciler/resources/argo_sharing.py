@@ -6,14 +6,17 @@ so no login of one namespace's Secret serves another, nor is it replaced or remo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from ..api.errors import ConflictError
-from .argo_users import OPERATORS, User, user_now, users_in
+from ..api.errors import ConflictError, ExternalServiceError
+from ..runtime.logs import get_logger
+from .argo_users import OPERATORS, REFUSALS, User, as_known, user_now, users_in
 from .believing import not_credible
 from .world import World
+
+_log = get_logger(__name__)
 
 FRESH = timedelta(0)
 WAY_OUT = (
@@ -39,7 +42,8 @@ class Sharing:
     async def owner(self, me: str, mark: str) -> str:
         """Who owns what has the `mark` of another resource of this installation: `me` where it is shared.
 
-        Raises ConflictError where it is another namespace's, and ExternalServiceError where a list cannot be believed.
+        Raises ConflictError where it is another namespace's, and ExternalServiceError where a list cannot be believed,
+        or what we have not yet may be of a namespace that refuses us.
         Whose a mark is never changes, so that those who share already need no list.
         """
         marked = await self._marked(mark)
@@ -57,15 +61,21 @@ class Sharing:
         return own is not None and own.holds(self.url)
 
     async def _marked(self, mark: str) -> User | None:
-        """Whose mark it is; of another namespace as it is now. None for good where it is nobody's."""
-        for age in (None, FRESH) if mark not in self.world.argo_gone else ():
+        """Whose mark it is, as that is now. None where it is nobody's, for good where all namespaces tell so."""
+        if mark in self.world.argo_gone:
+            return None
+        for age in (None, FRESH):
+            told = True
             for home in (self._home, *self._elsewhere):
-                found = next((each for each in await users_in(self.world, home, age) if each.mark == mark), None)
-                if found is not None and home != self._home:
-                    found = await user_now(self.world, home, found.name)
+                users = await self._users(home, age)
+                known = as_known(self.world, home) if users is None else users
+                found = next((each for each in known if each.mark == mark), None)
+                found = found and await self._now(found)
                 if found is not None and found.mark == mark:
                     return found
-        self.world.argo_gone.add(mark)
+                told = told and users is not None
+        if told:
+            self.world.argo_gone.add(mark)
         return None
 
     async def _left_behind(self, me: str, mark: str) -> str:
@@ -74,6 +84,9 @@ class Sharing:
             if not self.private:
                 await self._part_from_holders(None)
             return me
+        if mark not in self.world.argo_gone:
+            text = f"whose the mark {mark} on {self.url} is cannot be told while a watched namespace refuses us"
+            raise ExternalServiceError(text, service="kubernetes")
         _, near = await self._near()
         if any(each.holds(self.url) for each in near):
             return me
@@ -82,8 +95,8 @@ class Sharing:
             if each.holds(self.url):
                 raise ConflictError(
                     f"Argo CD has {self.url} from a project that is gone, and perhaps with its login; {each.full_name} "
-                    "of another namespace uses it. Use a repository of your own, or have the administrator remove it "
-                    "in Argo CD: those that use it register it anew"
+                    "of another namespace uses it. It is shared when that one has written its own login, at its next "
+                    "look; else use a repository of your own, or have the administrator remove it in Argo CD"
                 )
         return mark
 
@@ -93,51 +106,59 @@ class Sharing:
         await self._part_from_holders(self.world.settings.poll_interval)
 
     async def may_write(self) -> bool:
-        """Whether our login may be written; False where that of another project of the namespace is to stay.
+        """Whether our login may be written: without a Secret, not over that of another project of the namespace.
 
-        Raises ConflictError where it would replace a login of others, or serve another namespace.
+        Raises ConflictError where it would serve another namespace, or replace the login of one.
         """
         await self._part_from_holders(FRESH)
-        named = self._naming((await self._near())[1])
-        if self.secret == OPERATORS:
-            return not named
-        for each in named:
-            if each.secret != self.secret:
-                raise ConflictError(
-                    f"{each.full_name} has registered {self.url} in Argo CD with another Secret, and Argo CD keeps one "
-                    "login per repository; name the same Secret in git.credentialsRef of both"
-                )
-        return True
+        _, near = await self._near()
+        return self.secret != OPERATORS or not any(self._names(each) for each in near)
 
-    async def lacks_login(self, mark: str) -> bool:
-        """Whether it has the mark of a project of our namespace that names no Secret for it, and we do: it is to have
-        ours, since the mark tells others whether there is a login in it."""
+    async def is_to_mark(self, mark: str) -> bool:
+        """Whether what has the `mark` of another resource, and is shared, is to have our login and our mark.
+
+        So it is where the mark is nobody's, and so may be the login: it would be closed to other namespaces for good.
+        And where the marked project of our namespace names no Secret, and we do: by its mark, others would share it.
+        """
+        if mark in self.world.argo_gone:
+            alone = not any(each.holds(self.url) for each in await self._far(None))
+            return (alone or not self.private) and await self._is_held()
         if self.secret == OPERATORS:
             return False
-        marked = [each for each in await users_in(self.world, self._home) if each.mark == mark]
-        return any(not each.wants(self.url) or each.secret == OPERATORS for each in marked)
+        known = [each for each in await users_in(self.world, self._home) if each.mark == mark]
+        marked = [await self._now(each) for each in known]
+        return any(each and (not each.wants(self.url) or each.secret == OPERATORS) for each in marked)
 
     async def leaves_login(self) -> bool:
         """Whether the login is that of another project of the namespace, and not ours to write: no drift for us."""
-        return self.secret == OPERATORS and bool(self._naming(await users_in(self.world, self._home)))
+        if self.secret != OPERATORS:
+            return False
+        for known in await users_in(self.world, self._home):
+            if self._names(known) and (now := await self._now(known)) is not None and self._names(now):
+                return True
+        return False
 
-    def _naming(self, users: Iterable[User]) -> list[User]:
-        """Those of our namespace that have it with a Secret."""
-        found = [each for each in users if each.holds(self.url) and each.wants(self.url)]
-        return [each for each in found if each.secret != OPERATORS and each.name != self._name]
+    def _names(self, other: User) -> bool:
+        """Whether another of our namespace, which stays, has it with a Secret."""
+        wants = other.wants(self.url) and other.secret != OPERATORS and not other.deleting
+        return wants and other.holds(self.url) and other.name != self._name
 
     async def heirs(self, me: str, owner: str) -> Sequence[User] | None:
         """Those for whom it stays when we leave; None where it is not ours to remove.
 
-        Those whom our login must not serve are none: they were told so, and wait for its end.
+        Those whom our login must not serve are none: they were told so, and wait for its end. Else a namespace that
+        refuses us may have one, and is waited for: no absence follows from what cannot be read.
         """
         own, near = await self._near()
-        far = await self._far(FRESH)
+        private = self.private or own.is_private(self.url)
+        homes = () if private and owner == me else self._elsewhere
+        far = [each for home in homes for each in await users_in(self.world, home, FRESH) if each.uses(self.url)]
         if own.wants(self.url) and not own.deleting:
             return [own]  # under another spelling of the URL
         if owner != me and any(each.mark == owner and not each.deleting for each in (*near, *far)):
-            return None
-        private = self.private or own.is_private(self.url)
+            # Who has dropped its Secret left ours in it, under its mark. Nobody could tell any more: it registers anew.
+            lent = private and own.holds(self.url) and any(each.mark == owner for each in near)
+            return [] if lent and not any(each.is_private(self.url) for each in near) else None
         found = [each for each in near if each.wants(self.url) and not each.deleting]
         for each in far:
             shared = not (private or each.is_private(self.url)) or (owner != me and each.holds(self.url))
@@ -170,14 +191,38 @@ class Sharing:
         return own, [each for each in found if each is not own and each.uses(self.url)]
 
     async def _far(self, age: timedelta | None) -> list[User]:
-        found = [each for home in self._elsewhere for each in await users_in(self.world, home, age)]
+        found: list[User] = []
+        for home in self._elsewhere:
+            users = await self._users(home, age)
+            found += as_known(self.world, home) if users is None else users
         return [each for each in found if each.uses(self.url)]
+
+    async def _users(self, home: str, age: timedelta | None) -> Sequence[User] | None:
+        """The users of a namespace; None where it is another one that refuses us: it holds up none of the others, and
+        writes nothing through us."""
+        try:
+            return await users_in(self.world, home, age)
+        except REFUSALS as error:
+            if home == self._home:
+                raise
+            _log.debug("who shares repositories there is as last read", namespace=home, error=error.message)
+            return None
+
+    async def _now(self, known: User) -> User | None:
+        """As it is now, or was when another namespace that refuses us was last read."""
+        try:
+            return await user_now(self.world, known.namespace, known.name)
+        except REFUSALS as error:
+            if known.namespace == self._home:
+                raise
+            _log.debug("a project there is as last read", namespace=known.namespace, error=error.message)
+            return known
 
     async def _part_from_holders(self, age: timedelta | None) -> None:
         """Raises ConflictError where others who have it, of another namespace, may not share it with us."""
         for known in await self._far(age):
             if known.holds(self.url) and (self.private or known.is_private(self.url)):
-                now = known if age == FRESH else await user_now(self.world, known.namespace, known.name)
+                now = known if age == FRESH else await self._now(known)
                 if now is not None and now.holds(self.url):
                     self._part(now, self.private or now.is_private(self.url))
 

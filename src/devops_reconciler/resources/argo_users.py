@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from ..api.conditions import Reason
+from ..api.errors import CredentialsError, ValidationError
 from ..api.names import mark_for
 from ..engine.ledger import EntryState
 from ..services.argocd import same_url
@@ -20,6 +21,8 @@ from .world import World
 
 OPERATORS = ""
 """In place of the name of a Secret: the login is the operator's own account."""
+REFUSALS = (CredentialsError, ValidationError)
+"""What a namespace raises that refuses us, or is not there."""
 KIND = "ArgoRepository"
 HELD = (EntryState.ACTIVE, EntryState.RETIRED, EntryState.CLEANUP_FAILED)
 """States in which a repository was proven to be there as its user wants it, and is not proven gone."""
@@ -85,6 +88,12 @@ async def users_in(world: World, namespace: str, age: timedelta | None = None) -
         read = (now, await world.kubernetes.kept(ARGO_SETTINGS, namespace, partial(_user, world)))
         world.argo_users[namespace] = read
     return read[1]
+
+
+def as_known(world: World, namespace: str) -> Sequence[User]:
+    """Those of a namespace as last read, however long ago; none where it never was."""
+    read = world.argo_users.get(namespace)
+    return read[1] if read is not None else ()
 
 
 async def user_now(world: World, namespace: str, name: str) -> User | None:

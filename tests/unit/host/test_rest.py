@@ -313,6 +313,7 @@ async def test_a_look_at_what_shares_its_repository_with_another_project_needs_n
     it.out.kubernetes.put(KINDS["ArgoSettings"].kind, TEAM, other)
     it.out.argocd.repos[0]["name"] = OTHER
     assert "kubernetes.list ArgoSettings" in await it.poll(ARGO)
+    assert set(reads(await it.poll(ARGO))) <= {"kubernetes.get ArgoSettings"}, "the other one is read once"
     for _ in range(3):
         assert reads(await it.poll(ARGO)) == []
     assert it.life.reason("shop", "Ready", "ArgoSettings") == "True/Succeeded"

@@ -1,99 +1,23 @@
-"""One repository URL at Argo CD, several projects: who shares it, and whose login is left alone."""
+"""One repository URL at Argo CD, several namespaces: who shares it, and whose login is left alone."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from pydantic import SecretStr
 
 from devops_reconciler.api.base import Adoption
+from devops_reconciler.api.errors import CredentialsError
 from devops_reconciler.api.names import mark
-from devops_reconciler.engine.outcome import Outcome
-from devops_reconciler.resources.argo_repository import ArgoRepository
+from devops_reconciler.resources.argo_repository import ArgoRepositoryRemoval
 from devops_reconciler.services.kubernetes import ARGO_SETTINGS
-from tests.unit.world import CLUSTER, TEAM, Outside, outside
+from tests.unit.world import CLUSTER, TEAM, Outside
 
-from .hand import Hand, policy
-
-URL = "https://git.example.com/team-a/private.git"
-B, C = "team-b", "team-c"
-
-
-class Project:
-    """An ArgoSettings and its hand: what a pass comes to is in its status, as the host would save it."""
-
-    def __init__(self, out: Outside, namespace: str, name: str, secret: str | None = None, url: str = URL) -> None:
-        self.out, self.namespace, self.name, self.url = out, namespace, name, url
-        self.uid = f"uid-of-{namespace}-{name}"
-        self.hand = Hand(out, mark(CLUSTER, namespace, self.uid))
-        self.login: str | None = None
-        self.status: dict[str, Any] = {}
-        self.names(secret)
-
-    def names(self, secret: str | None, version: str = "1") -> None:
-        """The spec is edited: the Secret, and the version of what is in it."""
-        self.secret = secret
-        self.password = f"{secret}-{version}"
-        self.put()
-
-    def put(self, **metadata: Any) -> None:
-        git: dict[str, Any] = {"url": self.url} | ({"credentialsRef": {"name": self.secret}} if self.secret else {})
-        whole = {"name": self.name, "uid": self.uid, **metadata}
-        obj = {"metadata": whole, "spec": {"git": git}, "status": self.status}
-        self.out.kubernetes.put(ARGO_SETTINGS, self.namespace, obj)
-
-    @property
-    def repository(self) -> ArgoRepository:
-        """As the plan makes it; without a Secret the operator's own account is none, or the one of `login`."""
-        username, password = ("git", self.password) if self.secret else ("reader" if self.login else "", self.login)
-        return ArgoRepository(
-            url=self.url,
-            username=username,
-            password=SecretStr(password or ""),
-            password_version=password or "",
-            secret=self.secret or ("" if self.login else None),
-            user=f"{self.namespace}/{self.name}",
-        )
-
-    async def bring(self, adoption: Adoption = Adoption.NEVER) -> Outcome:
-        outcome = await self.hand.bring(self.repository, policy(adoption))
-        ready = {"type": "Ready", "status": str(outcome.ready), "reason": self.hand.reason(outcome)}
-        self.status = {"applied": self.hand.ledger.dump(), "conditions": [ready]}
-        self.put()
-        return outcome
-
-    async def is_refused(self, adoption: Adoption = Adoption.NEVER) -> str:
-        """The words of the conflict."""
-        outcome = await self.bring(adoption)
-        assert self.hand.reason(outcome) == "OwnershipConflict", outcome.results
-        return self.hand.message(outcome)
-
-    async def leave(self) -> None:
-        self.put(deletionTimestamp="2026-01-01T00:00:00Z")
-        await self.hand.remove()
-        self.out.kubernetes.remove(ARGO_SETTINGS, self.namespace, self.name)
-
-    def forget_names(self) -> None:
-        """The status as the version before had it, which did not tell Secrets from the operator's account."""
-        for entry in self.hand.ledger.entries:
-            entry.value.pop("secret", None)
-        self.status["applied"] = self.hand.ledger.dump()
-        self.put()
+from .argo_projects import URL, B, C, Project, registered, three_teams, writes
+from .hand import policy
 
 
 @pytest.fixture
 def out() -> Outside:
-    return outside(reconciler_namespaces=(TEAM, B, C))
-
-
-def registered(out: Outside) -> dict[str, Any]:
-    (found,) = out.argocd.repos
-    return {key: found.get(key) for key in ("name", "username", "password")}
-
-
-def writes(out: Outside) -> int:
-    return sum(out.line.count(f"argocd.{verb}_repository") for verb in ("create", "update", "delete"))
+    return three_teams()
 
 
 # Two namespaces
@@ -222,8 +146,10 @@ async def test_what_is_shared_stays_open_to_newcomers_when_its_first_project_has
     assert (await heir.bring()).ready
 
 
-async def test_what_a_dead_project_has_left_is_not_shared_with_a_namespace_that_comes_later(out: Outside) -> None:
-    """Its namespace goes on with it, and perhaps with its login, which nobody can see."""
+async def test_what_a_dead_project_has_left_is_shared_when_one_of_its_namespace_has_written_its_own(
+    out: Outside,
+) -> None:
+    """It has perhaps the login of the dead one, which nobody can see."""
     gone, stays = Project(out, TEAM, "gone", "git"), Project(out, TEAM, "stays")
     await gone.bring()
     assert (await stays.bring()).ready
@@ -232,7 +158,50 @@ async def test_what_a_dead_project_has_left_is_not_shared_with_a_namespace_that_
     for adoption in Adoption:
         assert "team-a/stays" in await Project(out, B, f"thief-{adoption}".lower()).is_refused(adoption)
     assert (await stays.bring()).ready
-    assert (await Project(out, TEAM, "new").bring()).ready
+    assert registered(out) == {"name": stays.hand.me, "username": None, "password": None}
+    assert (await Project(out, B, "friend").bring()).ready
+    done = writes(out)
+    assert (await stays.bring()).ready
+    assert writes(out) == done
+
+
+async def test_a_dead_mark_is_replaced_once_by_who_shares_what_it_has_left(out: Outside) -> None:
+    """As versions before have left it: the mark of the first one stayed."""
+    ours, theirs = Project(out, TEAM, "shop"), Project(out, B, "friend")
+    for each in (ours, theirs):
+        await each.bring()
+    out.argocd.repos[0]["name"] = mark(CLUSTER, C, "forgotten")
+    done = writes(out)
+    for each in (theirs, ours, theirs):
+        assert (await each.bring()).ready
+    assert writes(out) == done + 1
+    assert registered(out)["name"] == theirs.hand.me
+    assert (await Project(out, C, "new").bring()).ready
+
+
+async def test_the_login_of_a_project_that_is_gone_is_replaced_by_that_of_who_stays(out: Outside) -> None:
+    gone, stays = Project(out, TEAM, "gone", "git"), Project(out, TEAM, "stays", "mine")
+    await stays.bring()
+    await gone.bring()
+    await stays.bring()
+    assert registered(out)["password"] == "git-1"
+    await gone.leave()
+    assert (await stays.bring()).ready
+    assert registered(out) == {"name": stays.hand.me, "username": "git", "password": "mine-1"}
+
+
+async def test_a_dead_mark_that_a_login_may_not_replace_leaves_who_has_it_ready(out: Outside) -> None:
+    """Another namespace shares it, as a version before let it: that one is told, not who has the Secret."""
+    ours, theirs = Project(out, TEAM, "shop", "git"), Project(out, B, "friend")
+    await ours.bring()
+    there = out.argocd.repos.pop()
+    ours.out.kubernetes.remove(ARGO_SETTINGS, TEAM, "shop")
+    await theirs.bring()
+    out.argocd.repos[:] = [{**there, "name": mark(CLUSTER, C, "forgotten")}]
+    ours.put()
+    out.world.argo_users.clear()
+    assert (await ours.bring()).ready
+    assert "team-a/shop" in await theirs.is_refused()
     assert registered(out)["password"] == "git-1"
 
 
@@ -244,128 +213,62 @@ async def test_what_nobody_uses_is_taken_over_only_with_a_login_of_ones_own(out:
     assert registered(out) == {"name": new.hand.me, "username": None, "password": None}
 
 
-# One namespace
+# A namespace that refuses us
 
 
-async def test_projects_of_one_namespace_share_their_secret_and_its_changes_to_the_last(out: Outside) -> None:
-    first, second = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other", "git", URL.removesuffix(".git"))
-    assert (await first.bring()).ready
-    assert (await second.bring()).ready
-    for version, order in (("2", (first, second)), ("3", (second, first))):
-        for each in order:
-            each.names("git", version)
-            assert (await each.bring()).ready
-            assert registered(out)["password"] == f"git-{version}"
-    await second.leave()
-    assert registered(out)["password"] == "git-3"
-    assert (await first.bring()).ready
-    await first.leave()
-    assert out.argocd.repos == []
-
-
-async def test_another_secret_of_the_namespace_is_a_conflict_until_both_name_the_same(out: Outside) -> None:
-    first, second = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other", "mine")
-    await first.bring()
-    text = await second.is_refused()
-    assert text.startswith("team-a/shop has registered")
-    assert "name the same Secret" in text
-    assert registered(out)["password"] == "git-1"
-    second.names("git")
-    assert (await second.bring()).ready
-
-
-async def test_projects_with_different_secrets_go_on_after_an_upgrade(out: Outside) -> None:
-    first, second = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other", "git")
-    for each in (first, second):
-        await each.bring()
-    second.secret = "mine"
-    second.forget_names()
-    assert (await second.hand.once(second.repository.model_copy(update={"password_version": "git-1"}))).ready
-    assert (await first.bring()).ready
-
-
-@pytest.mark.parametrize("login", [None, "operators"])
-async def test_without_a_secret_the_login_of_another_project_of_the_namespace_stays(
-    out: Outside, login: str | None
-) -> None:
-    first, second = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other")
-    await first.bring()
-    second.login = login
-    assert (await second.bring()).ready
-    second.login = login and "operators-new"
-    assert (await second.bring()).ready
-    assert registered(out) == {"name": first.hand.me, "username": "git", "password": "git-1"}
-
-
-@pytest.mark.parametrize("stays", [True, False])
-async def test_who_drops_the_secret_leaves_it_to_the_others_of_the_namespace(out: Outside, stays: bool) -> None:
-    first, second = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other", "git")
-    await second.bring()
-    await first.bring()
-    assert registered(out)["name"] == first.hand.me
-    first.names(None)
-    waits = await first.hand.once(first.repository)
-    assert "another project of its namespace" in first.hand.message(waits)
-    assert registered(out)["password"] == "git-1"
-    await Project(out, B, "thief").is_refused()
-    await (second.bring() if stays else second.leave())
-    assert (await first.bring()).ready
-    assert registered(out)["password"] == ("git-1" if stays else None)
-    assert registered(out)["name"] == (second if stays else first).hand.me
-
-
-async def test_a_login_under_the_mark_of_a_project_without_one_serves_no_other_namespace(out: Outside) -> None:
-    """As versions before may have left it; it gets the mark of who names the Secret."""
-    first, second = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other")
-    await first.bring()
-    await second.bring()
-    out.argocd.repos[0]["name"] = second.hand.me
-    await Project(out, B, "thief").is_refused()
-    assert (await second.bring()).ready
-    assert (await first.bring()).ready
-    assert registered(out) == {"name": first.hand.me, "username": "git", "password": "git-1"}
-    assert (await second.bring()).ready
-
-
-async def test_a_secret_takes_the_place_of_the_operators_account_in_its_namespace(out: Outside) -> None:
-    first, second = Project(out, TEAM, "shop"), Project(out, TEAM, "other", "git")
-    first.login = "operators"
-    await first.bring()
-    assert (await second.bring()).ready
-    assert (await first.bring()).ready
-    assert registered(out) == {"name": second.hand.me, "username": "git", "password": "git-1"}
-
-
-async def test_that_another_namespace_cannot_be_read_disturbs_none_that_share_their_own(out: Outside) -> None:
-    first, second = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other", "git")
-    await first.bring()
-    await second.bring()
+@pytest.mark.parametrize("read", [True, False])
+async def test_a_namespace_that_refuses_us_holds_up_none_of_the_others(out: Outside, read: bool) -> None:
+    shared = Project(out, B, "friend", url=URL.replace("private", "public"))
+    ours, other = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other", "git")
+    await shared.bring()
+    await ours.bring()
+    if not read:
+        out.world.argo_users.clear()
     out.kubernetes.shut = {B, C}
+    assert (await other.bring()).ready
+    ours.names("git", "2")
+    assert (await ours.bring()).ready
+    assert registered(out)["password"] == "git-2"
+    new = Project(out, TEAM, "new", "git", URL.replace("private", "new"))
+    assert (await new.bring()).ready
+    await new.leave()
+    assert len(out.argocd.repos) == 2
+
+
+async def test_who_was_last_read_there_still_shares_nothing_with_us(out: Outside) -> None:
+    theirs, ours = Project(out, B, "shop", "git"), Project(out, TEAM, "thief")
+    await theirs.bring()
+    assert "team-b/shop" in await ours.is_refused()
+    out.kubernetes.shut = {B}
+    out.clock.advance(out.world.settings.poll_interval)
+    assert "team-b/shop" in await ours.is_refused(Adoption.ALWAYS)
+    out.argocd.repos.clear()
+    assert "team-b/shop" in await ours.is_refused()
+
+
+async def test_a_mark_of_a_namespace_that_refuses_us_is_not_nobodys(out: Outside) -> None:
+    theirs, ours = Project(out, B, "shop", "git"), Project(out, TEAM, "friend")
+    await ours.bring()
+    out.argocd.repos.clear()
+    out.kubernetes.remove(ARGO_SETTINGS, TEAM, "friend")
+    await theirs.bring()
+    ours.put()
     out.world.argo_users.clear()
-    assert (await first.bring()).ready
+    out.kubernetes.shut = {B}
+    assert (await ours.bring()).ready
+    new = Project(out, TEAM, "new")
+    outcome = await new.hand.once(new.repository, policy(Adoption.ALWAYS))
+    assert "cannot be told while a watched namespace refuses us" in new.hand.message(outcome)
+    assert registered(out)["password"] == "git-1"
+    out.kubernetes.shut.clear()
+    assert "team-b/shop" in await ours.is_refused()
 
 
-# What it costs
-
-
-@pytest.mark.parametrize("namespace", [TEAM, B])
-async def test_who_shares_at_rest_needs_no_list(out: Outside, namespace: str) -> None:
-    first, second = Project(out, TEAM, "shop"), Project(out, namespace, "other")
-    for each in (first, second, first, second):
-        await each.bring()
-    await first.hand.see(first.repository)
-    before = out.line.count("kubernetes.list *")
-    for each in (first, second):
-        assert (await each.hand.see(each.repository)).owner == each.hand.me
-    assert out.line.count("kubernetes.list *") == before
-
-
-async def test_what_a_dead_project_has_left_needs_no_list_either(out: Outside) -> None:
-    first, second = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other")
-    for each in (first, second):
-        await each.bring()
-    await first.leave()
-    await second.bring()
-    before = out.line.count("kubernetes.list *")
-    assert (await second.hand.see(second.repository)).owner == second.hand.me
-    assert out.line.count("kubernetes.list *") == before
+async def test_nothing_shared_is_removed_while_a_namespace_that_may_share_it_refuses_us(out: Outside) -> None:
+    ours, theirs = Project(out, TEAM, "shop"), Project(out, B, "friend")
+    await ours.bring()
+    await theirs.bring()
+    out.kubernetes.shut = {B}
+    ours.put(deletionTimestamp="2026-01-01T00:00:00Z")
+    with pytest.raises(CredentialsError):
+        await ArgoRepositoryRemoval.recall(ours.hand.entry.value).observe(out.world, ours.hand.me, None)
