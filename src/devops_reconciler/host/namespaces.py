@@ -10,19 +10,15 @@ from collections.abc import Awaitable, Callable
 
 from ..api.errors import (
     ConflictError,
-    CredentialsError,
     ExternalServiceError,
     Fenced,
     Refused,
-    ValidationError,
     Waiting,
 )
+from ..resources.world import REFUSALS
 from ..runtime.logs import get_logger
 from ..runtime.settings import Settings
 from ..services.kubernetes import PEERING, Kubernetes, already_exists
-
-REFUSALS = (CredentialsError, ValidationError)
-"""No permission there, or no such namespace."""
 
 _log = get_logger(__name__)
 

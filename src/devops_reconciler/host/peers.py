@@ -14,12 +14,12 @@ from typing import Any
 from kopf import OperatorSettings
 
 from ..api.errors import ReconcilerError
+from ..resources.world import REFUSALS
 from ..runtime.clock import Clock
 from ..runtime.logs import get_logger
 from ..runtime.settings import Settings
 from ..services.kubernetes import PEERING, Kubernetes, Object
 from .lease_record import Candidate, micro_time
-from .namespaces import REFUSALS
 
 RETRY = timedelta(seconds=5)
 """Wait before a namespace in which we could not tell the peers is tried again."""

@@ -12,9 +12,9 @@ from datetime import timedelta
 
 from ..api.errors import ConflictError, ExternalServiceError
 from ..runtime.logs import get_logger
-from .argo_users import OPERATORS, REFUSALS, User, as_known, user_now, users_in
+from .argo_users import OPERATORS, User, as_known, user_now, users_in
 from .believing import not_credible
-from .world import World
+from .world import REFUSALS, World
 
 _log = get_logger(__name__)
 

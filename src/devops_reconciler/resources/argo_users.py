@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from ..api.conditions import Reason
-from ..api.errors import CredentialsError, ValidationError
 from ..api.names import mark_for
 from ..engine.ledger import EntryState
 from ..services.argocd import same_url
@@ -21,8 +20,6 @@ from .world import World
 
 OPERATORS = ""
 """In place of the name of a Secret: the login is the operator's own account."""
-REFUSALS = (CredentialsError, ValidationError)
-"""What a namespace raises that refuses us, or is not there."""
 KIND = "ArgoRepository"
 HELD = (EntryState.ACTIVE, EntryState.RETIRED, EntryState.CLEANUP_FAILED)
 """States in which a repository was proven to be there as its user wants it, and is not proven gone."""

@@ -90,7 +90,7 @@ CONSISTENT = timedelta(seconds=1)
 
 NOWHERE = ""
 REFUSALS = (CredentialsError, ValidationError)
-"""What a namespace raises that refuses us, or is not there."""
+"""What reading in a watched namespace raises that refuses us, or is not there."""
 
 OWNERS = (DEVOPS_PROJECT, JENKINS_SETTINGS, REGISTRY_SETTINGS, ARGO_SETTINGS, INGRESS_RESOURCE)
 """The kinds whose marks things carry: of previews the project's."""

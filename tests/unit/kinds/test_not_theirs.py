@@ -282,7 +282,7 @@ def test_a_namespace_that_refuses_us_leaves_alone_what_is_of_another(namespaces:
     ours = mark(CLUSTER, TEAM, "uid-of-theirs")
     life = neighbours(ours, TEAM, namespaces, argo=INTO)
     life.out.kubernetes.shut.add("shut")
-    run(passes(life, "IngressResource"))
+    life.set_up()
     assert life.out.kubernetes.see(INGRESS, "shop-api", "shop") is not None
 
 
