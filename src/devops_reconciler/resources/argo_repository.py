@@ -14,7 +14,7 @@ from ..services.argocd_view import ApplicationView
 from ..services.kubernetes import ARGO_SETTINGS
 from .argo_sharing import Sharing
 from .argo_users import OPERATORS, is_private
-from .marks import PROJECT_LABEL, mark_in, mark_of
+from .marks import PROJECT_LABEL, mark_in, mark_of, of_one_installation
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
 
@@ -155,4 +155,4 @@ class ArgoRepositoryRemoval(ArgoRepository):
 
 def _is_siblings(owner: str | None, me: str) -> bool:
     """Whether it is the mark of another resource of this installation."""
-    return owner is not None and owner != me and owner.startswith(me.rsplit(":", 1)[0] + ":")
+    return owner is not None and owner != me and of_one_installation(me, owner)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..api.argo_settings import ArgoSettingsSpec
-from ..api.base import Mode, Model
+from ..api.base import Mode
 from ..api.conditions import Reason
-from ..api.definitions import FINALIZER
-from ..api.ingress_resource import IngressResourceSpec
-from ..api.jenkins_settings import JenkinsSettingsSpec
-from ..api.registry_settings import RegistrySettingsSpec
+from ..api.definitions import DEFINITIONS, FINALIZER
 from ..engine.conditions import SUSPENDED
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import (
@@ -33,12 +29,7 @@ CHILD_KINDS: dict[str, Kind] = {
 BEHIND = {"ready": "Unknown", "reason": Reason.PROGRESSING.value, "message": "its spec has changed"}
 """What is told of a child that has not seen what is wanted of it now."""
 
-SPECS: dict[str, type[Model]] = {
-    "RegistrySettings": RegistrySettingsSpec,
-    "JenkinsSettings": JenkinsSettingsSpec,
-    "ArgoSettings": ArgoSettingsSpec,
-    "IngressResource": IngressResourceSpec,
-}
+SPECS = {definition.kind: definition.spec for definition in DEFINITIONS}
 
 
 class ProjectChild(ExternalResource):
