@@ -117,7 +117,7 @@ def decide(seen: Observation, policy: EffectivePolicy, memory: Memory) -> Action
         return _foreign(seen, policy, memory)
     if seen.surplus and ManagementPolicy.UPDATE in policy.management and _settling("update", memory) is None:
         return Update(tuple(f"second {each}" for each in seen.surplus))
-    wanted = seen.drift or (("value",) if memory.changed and memory.blind else ())
+    wanted = seen.drift or (("value",) if memory.changed and memory.blind and not seen.attested else ())
     if wanted and not memory.once:
         # Before its failure counts: it may have failed because it is not as wanted.
         action = _differs(wanted, policy, memory)

@@ -46,6 +46,8 @@ class Observation:
     """The mark found on it, None when it has none."""
     drift: tuple[str, ...] = ()
     """Names of owned fields that differ from the value. Never their contents."""
+    attested: bool = False
+    """What cannot be read back of it (`blind`) is known to be as wanted from another one of ours that has it."""
     surplus: tuple[str, ...] = ()
     """What is there of ours beyond the one that counts, and must go: their ids at the service (a second build)."""
     ready: bool = True

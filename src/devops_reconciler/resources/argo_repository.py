@@ -60,6 +60,8 @@ class ArgoRepository(ExternalResource):
             seen = replace(seen, owner=await sharing.owner(me, mark))
             if seen.owner == me and await sharing.is_to_mark(mark):
                 seen = replace(seen, drift=("name", *seen.drift))
+            elif seen.owner == me and await sharing.attests(mark, (self.username, self.password_version)):
+                seen = replace(seen, attested=True)
         if seen.drift and await sharing.leaves_login():
             return replace(seen, drift=())
         return seen

@@ -12,13 +12,16 @@ from datetime import timedelta
 
 from ..api.errors import ConflictError, ExternalServiceError
 from ..runtime.logs import get_logger
+from ..services.rounds import FRESH
 from .argo_users import OPERATORS, User, as_known, user_now, users_in
 from .believing import not_credible
 from .world import REFUSALS, World
 
 _log = get_logger(__name__)
 
-FRESH = timedelta(0)
+RECENT = timedelta(seconds=5)
+"""A list of others that is new enough for a login that is nobody's Secret: the project whose mark a repository has is
+looked up as it is now, and the login of a Secret comes with the mark of its project."""
 WAY_OUT = (
     "use a repository of your own, or name no Secret for it on either side: then the operator's account reads it, or a "
     "credential template that the administrator gives Argo CD"
@@ -51,7 +54,7 @@ class Sharing:
             return me
         if marked is not None and marked.uses(self.url):
             self._part(marked, self.private or marked.is_private(self.url))
-            await self._part_from_holders(None if await self._is_held() else FRESH)
+            await self._part_from_holders(None if await self._is_held() else self._age)
             return me
         return await self._left_behind(me, mark)
 
@@ -110,11 +113,23 @@ class Sharing:
 
         Raises ConflictError where it would serve another namespace, or replace the login of one.
         """
-        await self._part_from_holders(FRESH)
+        await self._part_from_holders(self._age)
         if self.secret != OPERATORS:
             return True
         _, near = await self._near()
-        return not any(self._names(each) for each in near)
+        return not any(each.names(self.url) for each in near)
+
+    async def attests(self, mark: str, login: tuple[str, str]) -> bool:
+        """Whether the login under the `mark` of another resource is ours too, or that of a Secret, which stays.
+
+        Who writes a login sets its mark with it; so what the marked one has proven to have written is what is there.
+        """
+        if self.secret != OPERATORS:
+            return False
+        marked = await self._marked(mark)
+        if marked is None:
+            return False
+        return marked.has_operators(self.url, login) or (marked.namespace == self._home and marked.names(self.url))
 
     async def is_to_mark(self, mark: str) -> bool:
         """Whether what has the `mark` of another resource, and is shared, is to have our login and our mark.
@@ -136,14 +151,10 @@ class Sharing:
         if self.secret != OPERATORS:
             return False
         for known in await users_in(self.world, self._home):
-            if self._names(known) and (now := await self._now(known)) is not None and self._names(now):
+            other = known.name != self._name and known.names(self.url)
+            if other and (now := await self._now(known)) is not None and now.names(self.url):
                 return True
         return False
-
-    def _names(self, other: User) -> bool:
-        """Whether another of our namespace, which stays, has it with a Secret."""
-        wants = other.wants(self.url) and other.secret != OPERATORS and not other.deleting
-        return wants and other.holds(self.url) and other.name != self._name
 
     async def heirs(self, me: str, owner: str) -> Sequence[User] | None:
         """Those for whom it stays when we leave; None where it is not ours to remove.
@@ -175,6 +186,11 @@ class Sharing:
     @property
     def _name(self) -> str:
         return self.user.partition("/")[2]
+
+    @property
+    def _age(self) -> timedelta:
+        """How old a list of others may be before what is ours is written."""
+        return FRESH if self.private else RECENT
 
     @property
     def _elsewhere(self) -> list[str]:

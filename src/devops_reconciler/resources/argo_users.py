@@ -14,8 +14,10 @@ from typing import Any
 from ..api.conditions import Reason
 from ..api.names import mark_for
 from ..engine.ledger import EntryState
+from ..engine.resource import digest_of
 from ..services.argocd import same_url
 from ..services.kubernetes import ARGO_SETTINGS
+from ..services.rounds import FRESH
 from .world import World
 
 OPERATORS = ""
@@ -31,6 +33,8 @@ class Use:
 
     url: str
     private: bool
+    login: tuple[str, str] | None = None
+    """User name and version of the login that is proven to have been written; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,15 @@ class User:
     def uses(self, url: str) -> bool:
         return self.wants(url) or self.holds(url)
 
+    def names(self, url: str) -> bool:
+        """Whether it has it, and goes on to have it, with a Secret."""
+        return self.wants(url) and self.secret != OPERATORS and self.holds(url) and not self.deleting
+
+    def has_operators(self, url: str, login: tuple[str, str]) -> bool:
+        """Whether it has it, and goes on to have it, with just that login of the operator's account."""
+        proven = any(each.login == login and not each.private for each in self.held if same_url(each.url, url))
+        return self.wants(url) and self.secret == OPERATORS and proven and not self.deleting
+
     def is_private(self, url: str) -> bool:
         """Whether it reads the repository with a login of its own, or did so last."""
         spec = self.wants(url) and self.secret != OPERATORS
@@ -78,19 +91,22 @@ def is_private(world: World, value: Mapping[str, Any]) -> bool:
 
 
 async def users_in(world: World, namespace: str, age: timedelta | None = None) -> Sequence[User]:
-    """The ArgoSettings of a namespace, as read by anybody no longer ago than `age`, or whenever that was."""
-    now = world.clock.monotonic()
-    read = world.argo_users.get(namespace)
-    if read is None or (age is not None and now - read[0] >= age.total_seconds()):
-        read = (now, await world.kubernetes.kept(ARGO_SETTINGS, namespace, partial(_user, world)))
-        world.argo_users[namespace] = read
-    return read[1]
+    """The ArgoSettings of a namespace, as read by anybody no longer ago than `age`, or whenever that was.
+
+    Who asks while they are being read waits for the next list, which serves all who wait by then.
+    """
+    known = world.argo_users.get(namespace)
+    if known is not None and age is None:
+        return known
+    list_them = partial(world.kubernetes.kept, ARGO_SETTINGS, namespace, partial(_user, world))
+    found: Sequence[User] = await world.argo_lists.get(namespace, list_them, FRESH if age is None else age)
+    world.argo_users[namespace] = found
+    return found
 
 
 def as_known(world: World, namespace: str) -> Sequence[User]:
     """Those of a namespace as last read, however long ago; none where it never was."""
-    read = world.argo_users.get(namespace)
-    return read[1] if read is not None else ()
+    return world.argo_users.get(namespace, ())
 
 
 async def user_now(world: World, namespace: str, name: str) -> User | None:
@@ -125,4 +141,12 @@ def _held(world: World, status: Mapping[str, Any]) -> Iterator[Use]:
         if refused and entry["state"] == EntryState.ACTIVE and entry.get("started_at"):
             continue  # it had it once, and was told since that it is another's
         value = entry.get("value") or {}
-        yield Use(str(value.get("url") or entry.get("key")), is_private(world, value))
+        yield Use(str(value.get("url") or entry.get("key")), is_private(world, value), _proven(entry, value))
+
+
+def _proven(entry: Mapping[str, Any], value: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Of a value that is wanted and not yet written the digest is another one."""
+    written = entry.get("digest") == digest_of({name: each for name, each in value.items() if name != "secret"})
+    if entry["state"] != EntryState.ACTIVE or entry.get("intent") or not written:
+        return None
+    return str(value.get("username") or ""), str(value.get("password_version") or "")

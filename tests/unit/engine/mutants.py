@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .mutant import mutants_of
+from .mutants_ledger import LEDGER
 
-
-@dataclass(frozen=True)
-class Mutant:
-    """One wrong: `old`, which is there exactly once in the module, becomes `new`."""
-
-    name: str
-    module: str
-    old: str
-    new: str
-
-
-def _in(module: str, *wrongs: tuple[str, str, str]) -> tuple[Mutant, ...]:
-    return tuple(Mutant(name, module, old, new) for name, old, new in wrongs)
-
-
-DECIDE = _in(
+DECIDE = mutants_of(
     "decide",
     (
         "what is being deleted is used",
@@ -37,7 +23,17 @@ DECIDE = _in(
         "    if False:\n        return Fail",
     ),
     ("what is under way is done", "    if not seen.ready:\n", "    if False:\n"),
-    ("a value that cannot be read back is never new", "if memory.changed and memory.blind else ()", "if False else ()"),
+    (
+        "a value that cannot be read back is never new",
+        "if memory.changed and memory.blind and not seen.attested else ()",
+        "if False else ()",
+    ),
+    ("what another one has proven is written once more", " and not seen.attested else ()", " else ()"),
+    (
+        "what another one has proven hides drift",
+        "    wanted = seen.drift or (",
+        "    wanted = (not seen.attested and seen.drift) or (",
+    ),
     (
         "a second one of ours stays",
         "if seen.surplus and ManagementPolicy.UPDATE in policy.management",
@@ -139,7 +135,7 @@ DECIDE = _in(
         "None",
     ),
 )
-PIPELINE = _in(
+PIPELINE = mutants_of(
     "pipeline",
     (
         "a thing is made before all that is known of it is saved",
@@ -213,7 +209,7 @@ PIPELINE = _in(
     ("the policy of removal is not kept", "    entry.policy = _policy_value(step.policy)\n", ""),
     ("what was not begun counts as tried", "                put_off(planned[index + 1 :])\n", ""),
 )
-WINDOW = _in(
+WINDOW = mutants_of(
     "window",
     (
         "nothing is saved before the act",
@@ -237,7 +233,7 @@ WINDOW = _in(
     ),
     ("acts though saving is too slow", "            raise SavesTooSlow\n", "            return\n"),
 )
-MEMORY = _in(
+MEMORY = mutants_of(
     "memory",
     (
         "a value of before passes for applied",
@@ -266,7 +262,7 @@ MEMORY = _in(
     ("a doubt is as old as its clock says", "since(entry.doubted_at)", "age(entry.doubted_at, asked.wall)"),
     ("an absence is as old as its clock says", "since(entry.absent_since)", "age(entry.absent_since, asked.wall)"),
 )
-OUTCOME = _in(
+OUTCOME = mutants_of(
     "outcome",
     (
         "a mistake of ours ends in a failure for good",
@@ -274,7 +270,7 @@ OUTCOME = _in(
         "self.state, self.reason = StepState.FAILED, Reason.INTERNAL",
     ),
 )
-LIFECYCLE = _in(
+LIFECYCLE = mutants_of(
     "lifecycle",
     (
         "a write without reply is no attempt",
@@ -353,98 +349,6 @@ LIFECYCLE = _in(
         "a failed clean-up is not shown",
         "        entry.state, entry.note = EntryState.CLEANUP_FAILED, result.message\n",
         "        pass\n",
-    ),
-)
-LEDGER = _in(
-    "ledger",
-    (
-        "the same key at another place is the same thing",
-        "return (kind, key, *(str(value.get(name)) for name in place))",
-        "return (kind, key)",
-    ),
-    (
-        "what was another's counts as applied by us",
-        'fresh = {"digest": "", ',
-        "fresh = {",
-    ),
-    (
-        "what two have is inherited twice",
-        "if entry.state in CLOSED or which(entry) in known:",
-        "if entry.state in CLOSED:",
-    ),
-    (
-        "what was made twice was made by the first attempt",
-        "and (again or self.doubted_at is not None)",
-        "and again",
-    ),
-    (
-        "what is made again is in no doubt",
-        "and (again or self.doubted_at is not None)",
-        "and False",
-    ),
-    (
-        "what was perhaps made is forgotten",
-        "attempted = entry.seen or entry.intent is not None or entry.made_elsewhere",
-        "attempted = entry.seen",
-    ),
-    (
-        "what has another name now is forgotten",
-        "            self.retire(entry)\n            entry = None\n",
-        "            self.entries.remove(entry)\n            entry = None\n",
-    ),
-    ("what is wanted again begins from nothing", "self._take_back(step, resource) or Entry(", "Entry("),
-    ("removed in the order of making", "for entry in reversed(self.entries) if", "for entry in self.entries if"),
-    ("the lowest rank goes first", "key=lambda entry: -entry.rank)", "key=lambda entry: entry.rank)"),
-    (
-        "an intent outlives its end",
-        "        self.doubt(self.intent, again=False)\n        self.intent = None\n",
-        "        self.doubt(self.intent, again=False)\n",
-    ),
-    (
-        "an absence outlives its end",
-        "        self.intent = None\n        self.absent_since = None\n",
-        "        self.intent = None\n",
-    ),
-    ("a clock that is ahead makes time negative", "max(timedelta(0), now - since)", "now - since"),
-    (
-        "what is cleaned is removed again",
-        "[entry for entry in reversed(self.entries) if entry.state not in CLOSED]",
-        "list(reversed(self.entries))",
-    ),
-    ("the value is not kept", "        self.value = value\n", "        pass\n"),
-    (
-        "what another version did not know has changed",
-        "            self._translate(resource, leaves=leaves)\n",
-        "            pass\n",
-    ),
-    (
-        "what another version did not know is written over what is to be left",
-        "        if leaves:\n",
-        "        if False:\n",
-    ),
-    ("what another version did not know is never written", "        if leaves:\n", "        if True:\n"),
-    ("a null of before passes for unknown", "(null if self.nulls is None else field in self.nulls)", "False"),
-    (
-        "what nobody has noted as null is unknown",
-        "(null if self.nulls is None else field in self.nulls)",
-        "field in (self.nulls or ())",
-    ),
-    (
-        "a field that came later passes for null",
-        "(null if self.nulls is None else field in self.nulls)",
-        "null",
-    ),
-    ("nulls are kept for nobody", "resource.nulls() if leaves else None", "resource.nulls()"),
-    ("the digest of another value is taken for this one's", "        if self.digest == was:\n", "        if True:\n"),
-    (
-        "the attempt of another version was for another value",
-        "        if self.intent is not None and self.intent.digest == was:\n",
-        "        if False:\n",
-    ),
-    (
-        "a value that cannot be recalled ends the pass",
-        "        except ValueError:  # nobody",
-        "        except KeyError:  # nobody",
     ),
 )
 MUTANTS = (*DECIDE, *PIPELINE, *WINDOW, *MEMORY, *OUTCOME, *LIFECYCLE, *LEDGER)

@@ -23,7 +23,8 @@ from types import CodeType, ModuleType
 
 import pytest
 
-from .mutants import MUTANTS, Mutant
+from .mutant import Mutant
+from .mutants import MUTANTS
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent.parent

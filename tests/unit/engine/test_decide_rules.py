@@ -32,6 +32,7 @@ OBSERVATIONS = st.builds(
     exists=st.booleans(),
     owner=st.sampled_from([None, "me", "other"]),
     drift=st.sampled_from([(), ("a",), ("a", "b")]),
+    attested=st.booleans(),
     ready=st.booleans(),
     deleting=st.booleans(),
     failed=st.sampled_from([None, (Reason.BUILD_FAILED, "red")]),

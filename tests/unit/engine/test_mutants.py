@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .mutants import MUTANTS, Mutant
+from .mutant import Mutant
+from .mutants import MUTANTS
 from .mutation import Verdict, mutants, source
 
 

@@ -138,12 +138,11 @@ async def test_what_is_shared_stays_open_to_newcomers_when_its_first_project_has
         each.login = login
     await second.bring()
     await first.bring()
-    assert registered(out)["name"] == (first if login else second).hand.me, "a login is written by each who comes"
-    await (first if login else second).leave()
-    heir = second if login else first
-    assert registered(out) == {"name": heir.hand.me, "username": "reader" if login else None, "password": login}
+    assert registered(out)["name"] == second.hand.me
+    await second.leave()
+    assert registered(out) == {"name": first.hand.me, "username": "reader" if login else None, "password": login}
     assert (await third.bring()).ready
-    assert (await heir.bring()).ready
+    assert (await first.bring()).ready
 
 
 async def test_what_a_dead_project_has_left_is_shared_when_one_of_its_namespace_has_written_its_own(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
+from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.services.kubernetes import ARGO_SETTINGS
 from tests.unit.world import TEAM, Outside
 
@@ -171,3 +175,91 @@ async def test_what_a_dead_project_has_left_needs_no_list_either(out: Outside) -
     before = out.line.count("kubernetes.list *")
     assert (await second.hand.see(second.repository)).owner == second.hand.me
     assert out.line.count("kubernetes.list *") == before
+
+
+@pytest.mark.parametrize("namespace", [TEAM, B])
+async def test_who_comes_with_the_operators_account_to_whom_has_it_lists_and_writes_nothing(
+    out: Outside, namespace: str
+) -> None:
+    first = Project(out, TEAM, "shop")
+    first.login = "operators"
+    await first.bring()
+    there, before = registered(out), (writes(out), lists(out))
+    others = [Project(out, namespace, f"other-{number}") for number in range(5)]
+    for each in others:
+        each.login = "operators"
+        assert (await each.bring()).ready
+    assert registered(out) == there
+    assert (writes(out), out.line.count("argocd.retest_repository")) == (before[0], 0)
+    assert lists(out) - before[1] <= len(out.world.settings.reconciler_namespaces)
+
+
+async def test_a_new_login_of_the_operators_account_is_written_by_one_of_those_who_share_it(out: Outside) -> None:
+    first, second, third = (Project(out, TEAM, name) for name in ("shop", "other", "third"))
+    for each in (first, second, third):
+        each.login = "operators"
+        await each.bring()
+    for each in (second, first, third):
+        each.login = "operators-new"
+        done = writes(out)
+        assert (await each.bring()).ready
+        assert registered(out)["password"] == "operators-new"
+    assert writes(out) == done, "the last one finds it written"
+    assert (await second.bring()).ready
+    assert writes(out) == done
+
+
+async def test_what_the_marked_project_is_about_to_write_is_not_there_yet(out: Outside) -> None:
+    """Its status has the new value before the write, and its digest after it."""
+    first, second = Project(out, TEAM, "shop"), Project(out, TEAM, "other")
+    for each in (first, second):
+        each.login = "operators"
+        await each.bring()
+    first.login = second.login = "operators-new"
+    out.line.fail("argocd.update_repository", ExternalServiceError("away", service="argocd"))
+    await first.hand.once(first.repository)
+    first.status = {"applied": first.hand.ledger.dump()}
+    first.put()
+    assert first.status["applied"][0]["value"]["password_version"] == "operators-new"
+    assert registered(out)["password"] == "operators"
+    assert (await second.bring()).ready
+    assert registered(out) == {"name": second.hand.me, "username": "reader", "password": "operators-new"}
+
+
+async def test_who_comes_while_the_marked_project_goes_writes_its_own(out: Outside) -> None:
+    first, second = Project(out, TEAM, "shop"), Project(out, TEAM, "other")
+    first.login = second.login = "operators"
+    await first.bring()
+    first.put(deletionTimestamp="2026-01-01T00:00:00Z")
+    assert (await second.bring()).ready
+    assert registered(out)["name"] == second.hand.me
+    await first.leave()
+    assert (await second.bring()).ready
+
+
+async def test_who_comes_without_a_secret_where_one_is_lists_and_writes_nothing(out: Outside) -> None:
+    first, second = Project(out, TEAM, "shop", "git"), Project(out, TEAM, "other")
+    second.login = "operators"
+    await first.bring()
+    await second.hand.see(second.repository)
+    there, before = registered(out), (writes(out), lists(out))
+    assert (await second.bring()).ready
+    assert registered(out) == there
+    assert (writes(out), lists(out)) == before
+
+
+async def test_one_list_serves_all_who_write_at_one_time(out: Outside) -> None:
+    every = [Project(out, TEAM, f"shop-{number}", "git") for number in range(10)]
+    for each in every:
+        await each.bring()
+    out.clock.advance(timedelta(minutes=1))
+    for each in every:
+        each.names("git", "2")
+    before = lists(out)
+    await asyncio.gather(*(each.bring() for each in every))
+    assert registered(out)["password"] == "git-2"
+    assert 0 < lists(out) - before <= 4, "two of each of the other namespaces, not one for each project"
+
+
+def lists(out: Outside) -> int:
+    return out.line.count("kubernetes.list *")
