@@ -15,7 +15,7 @@ from ..api.faults import Fault
 from ..api.names import image_tag
 from ..api.project import DevOpsProjectSpec
 from ..deployment import application_facts, steps
-from ..engine.conditions import say, summarise
+from ..engine.conditions import READY, say, summarise
 from ..engine.outcome import Outcome, failed_step
 from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
@@ -45,6 +45,8 @@ CONDITIONS = {
 }
 VENDOR_REASONS = (Reason.EXTERNAL_SERVICE_ERROR, Reason.BREAKER_OPEN, Reason.RATE_LIMITED)
 """Of a part of the project: it is not ready because a service is ill."""
+HELD_BACK = (Reason.PAUSED, Reason.PLANNED)
+"""Why a project holds its deployments back without limit."""
 LOOK_AT_QUEUE = timedelta(seconds=5)
 
 
@@ -160,6 +162,9 @@ class DeploymentReconciliation(DeploymentEnd):
         if spec.mode is Mode.PLAN:
             text = "the project's mode is Plan: nothing is deployed until it is Apply"
             raise Waiting(text, after=self.world.settings.poll_interval, reason=Reason.PLANNED)
+        before = self.conditions.get(READY)
+        if before is not None and before.reason in HELD_BACK:
+            self.fields["heldUntil"] = self.now
         if any(entry.attempts for entry in self.ledger.entries):
             return
         conditions = {c["type"]: c for c in (project.get("status") or {}).get("conditions") or ()}
@@ -176,6 +181,9 @@ class DeploymentReconciliation(DeploymentEnd):
         since = self.status.started_at
         if since is None:
             return
+        held_until = self.fields.get("heldUntil", self.status.held_until)
+        if held_until is not None:
+            since = max(since, held_until)
         if part is not None:
             since = max(since, datetime.fromisoformat(part["lastTransitionTime"]))
         limit = self.world.settings.project_wait_timeout

@@ -151,7 +151,7 @@ class Reconciliation(Generic[S, T]):
         """List every call that applying would make; write nothing."""
         calls = await self.planned_calls()
         say_planned(self.conditions, calls)
-        await self.save({"plan": calls, "observedGeneration": self.generation})
+        await self.save({"plan": calls, "observedGeneration": self.generation, **self.acknowledged()})
         return Verdict(after=self.world.settings.poll_interval, transitions=self.conditions.transitions)
 
     async def planned_calls(self) -> list[dict[str, Any]]:
@@ -219,12 +219,14 @@ class Reconciliation(Generic[S, T]):
         fields = {**plan.fields(outcome), "plan": []} if self.status.plan else plan.fields(outcome)
         if settled:
             fields["observedGeneration"] = self.generation
-        requested = (self.obj["metadata"].get("annotations") or {}).get(REQUESTED_ANNOTATION)
-        if requested is not None:
-            fields["lastHandledReconcileAt"] = requested
-        await self.save(fields)
+        await self.save({**fields, **self.acknowledged()})
         after = self.next_look(outcome)
         return Verdict(after=after, results=outcome.all_results, transitions=self.conditions.transitions)
+
+    def acknowledged(self) -> dict[str, Any]:
+        """The field that says that a look which was asked for has happened."""
+        requested = (self.obj["metadata"].get("annotations") or {}).get(REQUESTED_ANNOTATION)
+        return {} if requested is None else {"lastHandledReconcileAt": requested}
 
     def silence(self, outcome: Outcome) -> timedelta:
         """For how long this outcome may wait to be told: a wait of a new object, that will most likely be over soon."""

@@ -76,7 +76,7 @@ class Telling(Reconciliation[DeploymentRecordSpec, DeploymentRecordStatus]):
     async def save(self, fields: Mapping[str, Any] | None = None) -> None:
         outbox = {"sequence": self._sequence, "outbox": self._kept()}
         dated = {name: _json(value) for name, value in {**self.fields, **(fields or {})}.items()}
-        await super().save({"heartbeat": outbox, **dated})
+        await super().save({"heartbeat": outbox, **self.acknowledged(), **dated})
 
     def _kept(self) -> list[Any]:
         """What must stay in the outbox: what is not confirmed, and the last of a running deployment, for its ticks.

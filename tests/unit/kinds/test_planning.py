@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from devops_reconciler.inputs.subject import REQUESTED_ANNOTATION
 from devops_reconciler.kinds import KINDS
 from devops_reconciler.services.kubernetes import DEVOPS_PROJECT
 from tests.unit.world import TEAM
@@ -155,3 +156,12 @@ async def test_a_plan_holds_no_secret() -> None:
     text = str(life.status("shop", "DevOpsProject"))
     for secret in ("git-secret", "jenkins-git-secret", "push-secret", "argo-token"):
         assert secret not in text
+
+
+async def test_a_plan_that_was_asked_for_is_acknowledged() -> None:
+    life = planned()
+    await life.turn("shop", "DevOpsProject")
+    asked = {"metadata": {"annotations": {REQUESTED_ANNOTATION: "now"}}}
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", asked)
+    await life.turn("shop", "DevOpsProject")
+    assert life.status("shop", "DevOpsProject")["lastHandledReconcileAt"] == "now"

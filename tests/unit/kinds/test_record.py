@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.host.first_look import is_at_work
+from devops_reconciler.inputs.subject import REQUESTED_ANNOTATION as REQUESTED
 from devops_reconciler.services.kubernetes import ARGO_SETTINGS, DEPLOYMENT_RECORD, DEVOPS_PROJECT, JENKINS_SETTINGS
 from tests.unit.world import TEAM
 
@@ -97,6 +99,56 @@ async def test_a_record_of_a_suspended_project_waits_and_writes_nothing_outside(
     life.set_up()
     await life.live("one")
     assert terminal(life, "one") == ["Succeeded"]
+
+
+@pytest.mark.parametrize("passes", [0, 1, 2])
+@pytest.mark.parametrize("held", [{"suspend": True}, {"mode": "Plan"}], ids=["suspended", "planned"])
+async def test_a_record_that_a_new_project_has_held_back_waits_for_its_set_up_from_then_on(
+    held: dict[str, Any], passes: int
+) -> None:
+    life = Life()
+    life.project(**held)
+    await life.turn("shop", "DevOpsProject")
+    life.record("one")
+    await life.turn("one")
+    assert life.reason("one", "Ready") in ("Unknown/Paused", "Unknown/Planned")
+    life.out.clock.advance(timedelta(minutes=20))
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": {"suspend": False, "mode": "Apply"}})
+    for _ in range(passes):
+        await life.one_pass("shop", "DevOpsProject")
+    await life.turn("one")
+    assert life.reason("one", "Ready") == "Unknown/DependencyNotReady"
+    life.out.clock.advance(timedelta(minutes=9))
+    await life.turn("one")
+    assert life.reason("one", "Ready") == "Unknown/DependencyNotReady"
+    life.set_up()
+    await life.live("one")
+    assert terminal(life, "one") == ["Succeeded"]
+
+
+async def test_a_record_that_was_held_back_waits_for_a_set_up_that_never_comes_no_longer_than_others() -> None:
+    life = Life()
+    life.project(suspend=True)
+    life.record("one")
+    await life.turn("one")
+    life.out.clock.advance(timedelta(minutes=20))
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": {"suspend": False}})
+    began = life.out.clock.now()
+    await life.live("one", most=1000)
+    assert life.reason("one") == "True/DependencyNotReady"
+    assert timedelta(minutes=10) <= life.out.clock.now() - began < timedelta(minutes=11)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_look_at_a_record_that_was_asked_for_is_acknowledged(ended: bool) -> None:
+    life = ready()
+    life.record("one")
+    await (life.live("one") if ended else life.turn("one"))
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"metadata": {"annotations": {REQUESTED: "now"}}})
+    assert is_at_work(life.see("one"))
+    await life.turn("one")
+    assert life.status("one")["lastHandledReconcileAt"] == "now"
+    assert is_at_work(life.see("one")) is not ended
 
 
 async def test_a_record_of_a_suspended_project_can_be_cancelled() -> None:
