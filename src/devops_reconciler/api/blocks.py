@@ -142,7 +142,7 @@ class ArgoBlock(Model):
     helm: HelmBlock = HelmBlock()
     """How the image is set with Helm."""
     auto_sync: bool = False
-    """True lets Argo CD sync by itself, from the first image on."""
+    """True lets Argo CD sync by itself, from the first image of a deployment on."""
     destination: Destination = Destination()
     """Where production runs."""
 

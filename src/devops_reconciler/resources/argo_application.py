@@ -23,7 +23,7 @@ FINALIZER = "resources-finalizer.argocd.argoproj.io"
 
 
 class ArgoApplication(ExternalResource):
-    """Application `<name>`. Owned: project, destination, and the source unless it is released.
+    """Application `<name>`. Owned: project, destination, automated sync, and the source unless it is released.
 
     A deployment sets repository, folder and commit at once: Argo CD refuses a patch after which it cannot render the
     manifests, so none of them moves by itself.
@@ -95,7 +95,18 @@ class ArgoApplication(ExternalResource):
             "server": (destination.get("server"), self.server),
             "namespace": (destination.get("namespace"), self.namespace),
         }
-        return tuple(name for name, (there, wanted) in pairs.items() if there != wanted)
+        drift = tuple(name for name, (there, wanted) in pairs.items() if there != wanted)
+        return (*drift, "automated") if self._turns_automated(spec) else drift
+
+    def _turns_automated(self, spec: dict[str, Any]) -> bool:
+        """Whether automated sync is to be turned on or off between deployments.
+
+        Off at once; on only where what has been deployed is in the source: Argo CD would sync without an image.
+        """
+        policy, there = self.release.get("syncPolicy"), (spec.get("syncPolicy") or {}).get("automated") is not None
+        if policy is None or there == (policy.get("automated") is not None):
+            return False
+        return there or (self.pin is not None and self.pin.is_in(spec.get("source") or {}))
 
     def _manifests(self, there: dict[str, Any]) -> dict[str, str]:
         """Repository, folder and revision as we want them in the source that is `there`.
@@ -141,18 +152,19 @@ class ArgoApplication(ExternalResource):
     async def update(self, world: World, me: str, seen: Observation) -> None:
         await check_ours(world, self.project, me)
         found = await self._find(world)
-        there = ((found or {}).get("spec") or {}).get("source") or {}
+        now = (found or {}).get("spec") or {}
+        there = now.get("source") or {}
         source: dict[str, Any] = self._manifests(there)
         if not self.released and self.pin is not None and self.pin.turns(there):
             source |= self.pin.tools_patch(there)
-        patch = {
-            "metadata": {"annotations": {ANNOTATION: me}},
-            "spec": {
-                "project": self.project,
-                "source": source,
-                "destination": {"server": self.server, "namespace": self.namespace},
-            },
+        spec: dict[str, Any] = {
+            "project": self.project,
+            "source": source,
+            "destination": {"server": self.server, "namespace": self.namespace},
         }
+        if self._turns_automated(now):
+            spec["syncPolicy"] = self.release["syncPolicy"]
+        patch = {"metadata": {"annotations": {ANNOTATION: me}}, "spec": spec}
         try:
             await world.argocd.patch_application(self.name, self._project_of(found), patch)
         except ValidationError as error:

@@ -61,12 +61,18 @@ class ArgoRelease(ExternalResource):
         )
 
     def _drift(self, spec: dict[str, Any]) -> tuple[str, ...]:
-        source = spec.get("source") or {}
-        drift = [name for name, patched in self.source_patch(source).items() if source.get(name) != patched]
+        drift = self._source_drift(spec.get("source") or {})
         automated = (spec.get("syncPolicy") or {}).get("automated")
         if self.auto_sync != (automated is not None):
             drift.append("automated")
         return tuple(drift)
+
+    def _source_drift(self, source: dict[str, Any]) -> list[str]:
+        return [name for name, patched in self.source_patch(source).items() if source.get(name) != patched]
+
+    def is_in(self, source: dict[str, Any]) -> bool:
+        """Whether the deployment has set it there."""
+        return not self._source_drift(source)
 
     @property
     def manifests(self) -> dict[str, str]:

@@ -225,3 +225,34 @@ async def test_a_rollback_goes_on_with_the_commit_and_the_image_that_it_began_wi
     assert await to_its_end(life, "back") == "True/Succeeded"
     assert life.status("back")["image"] == life.status("one")["image"]
     assert "'acme/shop=acme/shop@" in str(life.out.argocd.apps["shop"]["spec"]["source"])
+
+
+# Automated sync
+
+
+def automated(life: Life) -> Any:
+    return (life.out.argocd.apps["shop"]["spec"].get("syncPolicy") or {}).get("automated")
+
+
+@pytest.mark.parametrize("drift", ["Repair", "Report"])
+@pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
+async def test_automated_sync_is_turned_on_and_off_without_a_deployment(on: bool, drift: str) -> None:
+    life = ready(argo={"autoSync": not on}, driftPolicy=drift)
+    life.record("one")
+    assert await to_its_end(life) == "True/Succeeded"
+    assert (automated(life) is not None) is not on
+    edit(life, {"argo": {"autoSync": on}})
+    await polls(life)
+    assert (automated(life) is not None) is on
+    assert life.reason("shop", "Ready", "ArgoSettings") == "True/Succeeded"
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
+async def test_automated_sync_that_somebody_else_has_turned_is_set_back(on: bool) -> None:
+    life = ready(argo={"autoSync": on})
+    life.record("one")
+    await to_its_end(life)
+    life.out.argocd.apps["shop"]["spec"]["syncPolicy"] = {"retry": {"limit": 3}, **({} if on else {"automated": {}})}
+    await polls(life)
+    policy = life.out.argocd.apps["shop"]["spec"]["syncPolicy"]
+    assert policy == {"retry": {"limit": 3}, **({"automated": {"prune": True, "selfHeal": True}} if on else {})}

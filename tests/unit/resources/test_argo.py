@@ -213,6 +213,19 @@ async def test_automated_sync_comes_with_the_release_and_goes_with_the_setting()
     assert spec(hand)["syncPolicy"] == {"retry": {"limit": 3}}
 
 
+async def test_automated_sync_does_not_come_before_the_first_image() -> None:
+    """Not when the deployment holds production already, and has set nothing yet."""
+    pin = changed(RELEASE, auto_sync=True)
+    held = changed(APP, release={"source": {}, "syncPolicy": pin.sync_policy}, pin=pin, released=True)
+    hand = Hand()
+    await hand.bring(APP)
+    assert (await hand.see(held)).drift == ()
+    await hand.bring(RELEASE)
+    assert (await hand.see(held)).drift == ("automated",)
+    await hand.bring(held)
+    assert spec(hand)["syncPolicy"]["automated"] == {"prune": True, "selfHeal": True}
+
+
 @pytest.mark.parametrize(
     ("override", "name"),
     [
