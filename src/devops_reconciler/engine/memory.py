@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from ..runtime.clock import Instant
 from .decide import Memory, Tried
-from .ledger import Entry, age, known_facts
+from .ledger import Entry, EntryState, age, known_facts
 from .resource import Observation, Resource, World
 
 
@@ -31,7 +31,7 @@ def memory_of(resource: Resource[World], entry: Entry, me: str, asked: Instant, 
         tried=tried,
         doubt=since(entry.doubted_at),
         changed=applied != digest,
-        blind=resource.blind and (resource.hides or bool(entry.digest) or intent is not None),
+        blind=resource.blind and (resource.hides or _had_another(entry)),
         once=resource.once,
         seen=entry.seen,
         ended=bool(entry.digest),
@@ -40,6 +40,11 @@ def memory_of(resource: Resource[World], entry: Entry, me: str, asked: Instant, 
         made_elsewhere=resource.made_elsewhere,
         repeatable=resource.repeatable,
     )
+
+
+def _had_another(entry: Entry) -> bool:
+    """Whether another value may have been written; what is there without a digest is as it had to be until now."""
+    return bool(entry.digest) or entry.intent is not None or entry.state is EntryState.ACTIVE
 
 
 def age_of(written: datetime | None, asked: Instant, now: Instant, acting: Instant | None) -> timedelta | None:

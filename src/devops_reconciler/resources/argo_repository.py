@@ -55,16 +55,18 @@ class ArgoRepository(ExternalResource):
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         """Raises ConflictError where it is another namespace's, and no login may be shared."""
         seen, sharing = await self._there(world), self._sharing(world)
-        mark = seen.owner
+        mark, marked = seen.owner, None
         if mark is not None and _is_siblings(mark, me):
-            seen = replace(seen, owner=await sharing.owner(me, mark))
-            if seen.owner == me and await sharing.is_to_mark(mark):
-                seen = replace(seen, drift=("name", *seen.drift))
-            elif seen.owner == me and await sharing.attests(mark, (self.username, self.password_version)):
-                seen = replace(seen, attested=True)
-        if seen.drift and await sharing.leaves_login():
-            return replace(seen, drift=())
-        return seen
+            marked = await sharing.marked(mark)
+            seen = replace(seen, owner=await sharing.owner(me, mark, marked))
+            if seen.owner == me and await sharing.is_to_mark(mark, marked):
+                return replace(seen, drift=("name", *seen.drift))
+        if seen.owner != me:
+            return seen
+        if await sharing.leaves_login(marked):
+            # Nobody can tell later whether the other one's is still there: so ours is not taken for written.
+            return replace(seen, drift=(), attested=True, interim=True)
+        return replace(seen, attested=sharing.is_attested(marked, (self.username, self.password_version)))
 
     async def _there(self, world: World) -> Observation:
         """What is there, with the very mark that it has."""

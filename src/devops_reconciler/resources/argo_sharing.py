@@ -42,28 +42,29 @@ class Sharing:
     """The project's Secret that is wanted for it, or OPERATORS."""
     private: bool
 
-    async def owner(self, me: str, mark: str) -> str:
+    async def owner(self, me: str, mark: str, marked: User | None) -> str:
         """Who owns what has the `mark` of another resource of this installation: `me` where it is shared.
+
+        `marked` is whose that is.
 
         Raises ConflictError where it is another namespace's, and ExternalServiceError where a list cannot be believed,
         or what we have not yet may be of a namespace that refuses us.
         Whose a mark is never changes, so that those who share already need no list.
         """
-        marked = await self._marked(mark)
         if marked is not None and marked.namespace == self._home:
             return me
         if marked is not None and marked.uses(self.url):
             self._part(marked, self.private or marked.is_private(self.url))
             await self._part_from_holders(None if await self._is_held() else self._age)
             return me
-        return await self._left_behind(me, mark)
+        return await self._left_behind(me, mark, known=marked is not None or mark in self.world.argo_gone)
 
     async def _is_held(self) -> bool:
         """Whether we have it already."""
         own = await user_now(self.world, self._home, self._name)
         return own is not None and own.holds(self.url)
 
-    async def _marked(self, mark: str) -> User | None:
+    async def marked(self, mark: str) -> User | None:
         """Whose mark it is, as that is now. None where it is nobody's, for good where all namespaces tell so."""
         if mark in self.world.argo_gone:
             return None
@@ -81,13 +82,16 @@ class Sharing:
             self.world.argo_gone.add(mark)
         return None
 
-    async def _left_behind(self, me: str, mark: str) -> str:
-        """What is of nobody who has it, by its mark, goes on with those who have. Whose login is in it is not known."""
+    async def _left_behind(self, me: str, mark: str, *, known: bool) -> str:
+        """What is of nobody who has it, by its mark, goes on with those who have. Whose login is in it is not known.
+
+        `known`: whose mark it is, or that it is nobody's.
+        """
         if await self._is_held():
             if not self.private:
                 await self._part_from_holders(None)
             return me
-        if mark not in self.world.argo_gone:
+        if not known:
             text = f"whose the mark {mark} on {self.url} is cannot be told while a watched namespace refuses us"
             raise ExternalServiceError(text, service="kubernetes")
         _, near = await self._near()
@@ -97,7 +101,7 @@ class Sharing:
         for each in await self._far(None):
             if each.holds(self.url):
                 raise ConflictError(
-                    f"Argo CD has {self.url} from a project that is gone, and perhaps with its login; {each.full_name} "
+                    f"Argo CD has {self.url} from a project that has left it, and perhaps its login; {each.full_name} "
                     "of another namespace uses it. It is shared when that one has written its own login, at its next "
                     "look; else use a repository of your own, or have the administrator remove it in Argo CD"
                 )
@@ -119,37 +123,38 @@ class Sharing:
         _, near = await self._near()
         return not any(each.names(self.url) for each in near)
 
-    async def attests(self, mark: str, login: tuple[str, str]) -> bool:
-        """Whether the login under the `mark` of another resource is ours too, or that of a Secret, which stays.
+    def is_attested(self, marked: User | None, login: tuple[str, str]) -> bool:
+        """Whether the login that came with the mark of another one is ours too.
 
         Who writes a login sets its mark with it; so what the marked one has proven to have written is what is there.
         """
-        if self.secret != OPERATORS:
-            return False
-        marked = await self._marked(mark)
-        if marked is None:
-            return False
-        return marked.has_operators(self.url, login) or (marked.namespace == self._home and marked.names(self.url))
+        return self.secret == OPERATORS and marked is not None and marked.has_operators(self.url, login)
 
-    async def is_to_mark(self, mark: str) -> bool:
+    async def is_to_mark(self, mark: str, marked: User | None) -> bool:
         """Whether what has the `mark` of another resource, and is shared, is to have our login and our mark.
 
         So it is where the mark is nobody's, and so may be the login: it would be closed to other namespaces for good.
-        And where the marked project of our namespace names no Secret, and we do: by its mark, others would share it.
+        And where the marked project of our namespace has left it; or names no Secret, and we do: by its mark, others
+        would share it.
         """
         if mark in self.world.argo_gone:
             alone = not any(each.holds(self.url) for each in await self._far(None))
             return (alone or not self.private) and await self._is_held()
-        if self.secret == OPERATORS:
+        if marked is None or marked.namespace != self._home:
             return False
-        known = [each for each in await users_in(self.world, self._home) if each.mark == mark]
-        marked = [await self._now(each) for each in known]
-        return any(each and (not each.wants(self.url) or each.secret == OPERATORS) for each in marked)
+        if self.secret == OPERATORS:
+            return not marked.uses(self.url)
+        return not marked.wants(self.url) or marked.secret == OPERATORS
 
-    async def leaves_login(self) -> bool:
-        """Whether the login is that of another project of the namespace, and not ours to write: no drift for us."""
+    async def leaves_login(self, marked: User | None) -> bool:
+        """Whether the login is that of another project of the namespace, and not ours to write: no drift for us.
+
+        `marked` is whose mark it has, if not ours.
+        """
         if self.secret != OPERATORS:
             return False
+        if marked is not None and marked.namespace == self._home and marked.names(self.url):
+            return True
         for known in await users_in(self.world, self._home):
             other = known.name != self._name and known.names(self.url)
             if other and (now := await self._now(known)) is not None and now.names(self.url):

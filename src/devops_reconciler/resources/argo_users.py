@@ -66,7 +66,7 @@ class User:
 
     def names(self, url: str) -> bool:
         """Whether it has it, and goes on to have it, with a Secret."""
-        return self.wants(url) and self.secret != OPERATORS and self.holds(url) and not self.deleting
+        return self.secret != OPERATORS and self.wants(url) and self.holds(url) and not self.deleting
 
     def has_operators(self, url: str, login: tuple[str, str]) -> bool:
         """Whether it has it, and goes on to have it, with just that login of the operator's account."""

@@ -235,6 +235,7 @@ WINDOW = mutants_of(
 )
 MEMORY = mutants_of(
     "memory",
+    ("what was as it had to be is left for good", " or entry.state is EntryState.ACTIVE", ""),
     (
         "a value of before passes for applied",
         '            applied = ""  # perhaps written, perhaps not',

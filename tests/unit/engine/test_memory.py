@@ -1,8 +1,9 @@
-"""How old something is that another replica has written down, whose clock is not ours."""
+"""What the ledger tells: how old something is, by whosever clock, and whether another value may have been written."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from devops_reconciler.runtime.clock import Instant
 
 from .bench import ME, Bench, step
 from .line import Fault
-from .things import Build, Job
+from .things import Build, Job, Secret
 from .world import Outside
 
 S = timedelta(seconds=1)
@@ -131,3 +132,28 @@ def test_a_machine_that_stood_still_saves_again_before_the_next_write() -> None:
     bench = Bench()
     bench.advance(step("paused", Paused(path="a")), step("job", Job(path="b")))
     assert bench.writes(saves=True) == ["save", "items create", "save", "items create"]
+
+
+class Open(Secret):
+    """Without a content: what somebody else made is enough as it is."""
+
+    @property
+    def hides(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("known", "blind"),
+    [
+        ({}, False),
+        ({"digest": "of another"}, True),
+        ({"intent": Intent(op="update", at=BEGUN)}, True),
+        ({"state": EntryState.ACTIVE}, True),
+        ({"state": EntryState.ACTIVE, "digest": "of another"}, True),
+    ],
+    ids=["never there", "written", "perhaps written", "as it had to be", "as wanted"],
+)
+def test_what_hides_nothing_is_written_in_place_of_what_may_hide_something(known: dict[str, Any], blind: bool) -> None:
+    resource, now = Open(path="s", content=""), later(30)
+    entry = Entry(step="secret", kind="Open", key="s", **known)
+    assert memory_of(resource, entry, ME, now, now, Bench().world).blind is blind
