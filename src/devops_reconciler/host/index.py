@@ -8,7 +8,10 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
+from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
+from ..engine.conditions import READY
+from ..kinds.reconcile import is_paused
 from ..runtime.clock import moment
 from ..runtime.urgency import Tenant, Urgency
 from ..services.kubernetes import ARGO_SETTINGS, DEPLOYMENT_RECORD, DEVOPS_PROJECT, JENKINS_SETTINGS
@@ -26,7 +29,9 @@ class _Seen:
     going: bool
     expires_at: datetime | None
     waits_since: datetime | None = field(default=None, compare=False)
-    """Its creation, while nothing has been done for it yet."""
+    """Its creation, while nothing has been done for it yet, though somebody wants it."""
+    held: datetime | None = field(default=None, compare=False)
+    """Its creation, while somebody holds it back."""
     new: bool = field(default=False, compare=False)
     """Nobody has been told that it has arrived."""
     ended: Ended | None = field(default=None, compare=False)
@@ -130,8 +135,21 @@ class Index:
         return found
 
     def oldest_wait(self, now: datetime) -> float:
-        """The age in seconds of the oldest deployment that waits to start; 0 where none does."""
-        waits = [seen.waits_since for seen in self._records.values() if seen.waits_since is not None]
+        """The age in seconds of the oldest deployment that waits to start; 0 where none does.
+
+        What somebody holds back does not wait, nor what is in the queue behind it.
+        """
+        held: dict[tuple[str, str, str], datetime] = {}
+        for key, seen in self._records.items():
+            if seen.held is not None:
+                place = key.namespace, seen.project, seen.environment
+                held[place] = min(seen.held, held.get(place, seen.held))
+        waits = [
+            seen.waits_since
+            for key, seen in self._records.items()
+            if seen.waits_since is not None
+            and seen.waits_since <= held.get((key.namespace, seen.project, seen.environment), seen.waits_since)
+        ]
         return max(0.0, (now - min(waits)).total_seconds()) if waits else 0.0
 
     def ended(self, namespace: str, project: str) -> list[Ended]:
@@ -148,6 +166,7 @@ def _seen(obj: dict[str, Any]) -> _Seen:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     true = {c["type"] for c in status.get("conditions") or () if c.get("status") == "True"}
     expires = status.get("expiresAt")
+    held = _is_held(obj)
     return _Seen(
         project=(spec.get("projectRef") or {}).get("name", ""),
         environment=spec.get("environment", PRODUCTION),
@@ -158,8 +177,15 @@ def _seen(obj: dict[str, Any]) -> _Seen:
         ended=ended(obj),
         expired="Expired" in true,
         new=not status.get("startedAt") and not obj["metadata"].get("deletionTimestamp"),
-        waits_since=None if "Finished" in true or status.get("applied") else _created(obj),
+        waits_since=None if held or "Finished" in true or status.get("applied") else _created(obj),
+        held=_created(obj) if held and "Finished" not in true else None,
     )
+
+
+def _is_held(obj: dict[str, Any]) -> bool:
+    """Whether a record is paused, or waits as its project is, or as that only plans."""
+    ready = [c.get("reason") for c in (obj.get("status") or {}).get("conditions") or () if c["type"] == READY]
+    return is_paused(obj) or any(reason in (Reason.PAUSED, Reason.PLANNED) for reason in ready)
 
 
 def _created(obj: dict[str, Any]) -> datetime | None:

@@ -22,7 +22,9 @@ project that is deleted takes its figures along.
 - `devops_reconciler_breaker_state` is {", ".join(f"{at} for {name}" for at, name in enumerate(BREAKER_STATES))}.
 - `devops_reconciler_queue_age_seconds` has `queue="messages"` (since the oldest message was sent that is taken and not
   acknowledged yet), `queue="objects"` (since the oldest object was woken whose pass has not begun) and
-  `queue="deployments"` (since the oldest deployment was made for which nothing has been done yet). 0 for an empty one.
+  `queue="deployments"` (since the oldest deployment was made for which nothing has been done yet; one that is paused
+  does not count, nor one whose project is suspended or only plans, nor what is in the queue behind it). 0 for an empty
+  one.
 - `devops_reconciler_drift_found_total` counts a difference once, however often it is looked at, and
   `devops_reconciler_drift_repaired_total` counts it when a later look has found it set right by the operator. `kind` is
   the kind of the resource that the thing belongs to.

@@ -198,6 +198,51 @@ async def test_the_age_of_the_oldest_deployment_that_has_not_begun_is_shown() ->
     await it.loop.queue.close(timedelta(0))
 
 
+def unready(reason: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "Ready", "status": "Unknown", "reason": reason, "message": ""}]}
+
+
+HELD: dict[str, dict[str, Any]] = {
+    "its project is suspended": {"status": unready("Paused")},
+    "its project plans": {"status": unready("Planned")},
+    "it is paused itself": {"annotations": {"freeleaps.com/paused": "true"}},
+    "it was paused at work": {
+        "annotations": {"freeleaps.com/paused": "true"},
+        "status": {"applied": [{"step": "revision", "kind": "GitRevision", "key": "main"}]},
+    },
+}
+
+
+@pytest.mark.parametrize("why", HELD)
+async def test_a_deployment_that_somebody_holds_back_does_not_wait_nor_does_what_is_behind_it(why: str) -> None:
+    it = Operator()
+    it.loop.queue.open()
+    it.loop.noticed(record("one", it.out.clock.now(), **HELD[why]), deleted=False)
+    it.out.clock.advance(SECOND * 30)
+    behind = record("two", it.out.clock.now(), status=unready("Progressing"))
+    it.loop.noticed(behind, deleted=False)
+    it.out.clock.advance(timedelta(days=3))
+    assert value(it.metrics, "queue_age_seconds", queue="deployments") == 0
+    elsewhere = record("three", it.out.clock.now())
+    elsewhere["spec"]["environment"] = "staging"
+    it.loop.noticed(elsewhere, deleted=False)
+    it.out.clock.advance(SECOND * 40)
+    assert value(it.metrics, "queue_age_seconds", queue="deployments") == 40
+    it.loop.noticed(record("one", it.out.clock.now(), version="2", status=ENDED), deleted=False)
+    assert value(it.metrics, "queue_age_seconds", queue="deployments") > 3 * 86400
+    await it.loop.queue.close(timedelta(0))
+
+
+async def test_a_deployment_before_one_that_somebody_holds_back_waits() -> None:
+    it = Operator()
+    it.loop.queue.open()
+    it.loop.noticed(record("one", it.out.clock.now()), deleted=False)
+    it.out.clock.advance(SECOND * 30)
+    it.loop.noticed(record("two", it.out.clock.now(), annotations={"freeleaps.com/paused": "true"}), deleted=False)
+    assert value(it.metrics, "queue_age_seconds", queue="deployments") == 30
+    await it.loop.queue.close(timedelta(0))
+
+
 async def test_who_does_not_act_shows_no_age_of_deployments_and_keeps_none_that_a_message_makes() -> None:
     it = Operator()
     it.loop.made(record("one", it.out.clock.now()))
@@ -211,8 +256,14 @@ async def test_who_does_not_act_shows_no_age_of_deployments_and_keeps_none_that_
     assert value(it.metrics, "queue_age_seconds", queue="deployments") == 0
 
 
-def record(name: str, created: Any, *, version: str = "1", status: Any = None) -> dict[str, Any]:
+ENDED = {"conditions": [{"type": "Finished", "status": "True", "reason": "Cancelled", "message": ""}]}
+
+
+def record(
+    name: str, created: Any, *, version: str = "1", status: Any = None, annotations: Any = None
+) -> dict[str, Any]:
     metadata = {"namespace": TEAM, "name": name, "uid": name, "resourceVersion": version}
+    metadata |= {"annotations": annotations} if annotations else {}
     return {
         "kind": DEPLOYMENT_RECORD.kind,
         "metadata": {**metadata, "creationTimestamp": created.isoformat()},
