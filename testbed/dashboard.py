@@ -1,4 +1,7 @@
-"""The Grafana dashboard, made from one table of panels. ``python -m testbed.dashboard`` prints it."""
+"""The Grafana dashboard, made from one table of panels. ``python -m testbed.dashboard`` prints it.
+
+One Prometheus may have several operators: no query adds them up, and the variable `namespace` chooses among them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 PREFIX = "devops_reconciler_"
+OPERATOR = ("cluster", "namespace", "job")
+"""The labels of a scrape that tell one operator from another, as in the alerts."""
+PROJECT = ("exported_namespace", "project")
+"""A project. Its own label `namespace` is renamed by Prometheus where the scrape gives one of that name."""
+SOURCE = {"type": "prometheus", "uid": "${source}"}
 WIDTH, HEIGHT = 8, 7
 PER_ROW = 24 // WIDTH
 
@@ -23,21 +31,40 @@ class Panel:
     kind: str = "timeseries"
 
 
+def _of(metric: str, *matchers: str) -> str:
+    """The series of a metric, of the chosen operators."""
+    selector = ", ".join(('namespace=~"$namespace"', *matchers))
+    return f"{PREFIX}{metric}{{{selector}}}"
+
+
+def _by(function: str, what: str, *labels: str) -> str:
+    """`what` put together by these labels, for each operator."""
+    return f"{function} by ({', '.join((*OPERATOR, *labels))}) ({what})"
+
+
 def _rate(metric: str, *by: str) -> str:
-    return f"sum by ({', '.join(by)}) (rate({PREFIX}{metric}[$__rate_interval]))"
+    return _by("sum", f"rate({_of(metric)}[$__rate_interval])", *by)
+
+
+def _more(metric: str, time: str, *by: str) -> str:
+    """By how much a counter has grown in this time."""
+    return _by("sum", f"increase({_of(metric)}[{time}])", *by)
 
 
 def _share(metric: str, share: float, *by: str) -> str:
-    labels = ", ".join((*by, "le"))
-    return f"histogram_quantile({share}, sum by ({labels}) (rate({PREFIX}{metric}_bucket[$__rate_interval])))"
+    return f"histogram_quantile({share}, {_rate(f'{metric}_bucket', *by, 'le')})"
 
 
 def _mean(metric: str) -> str:
-    total, number = (
-        f"sum by (namespace, project) (increase({PREFIX}{metric}_{part}[7d]))" for part in ("sum", "count")
-    )
-    return f"{total} / {number}"
+    return f"{_more(f'{metric}_sum', '7d', *PROJECT)} / {_more(f'{metric}_count', '7d', *PROJECT)}"
 
+
+def _failed() -> str:
+    failed = _of("deployments_total", 'result="Failed"')
+    return f"{_by('sum', f'increase({failed}[1d])')} / {_more('deployments_total', '1d')}"
+
+
+_MEMORY = f"process_resident_memory_bytes and on ({', '.join(OPERATOR)}, instance) {_of('build_info')}"
 
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
@@ -46,19 +73,19 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Breakers",
                 "0 closed, 1 half open, 2 open",
-                ((f"max by (service) ({PREFIX}breaker_state)", "{{service}}"),),
+                ((_by("max", _of("breaker_state"), "service"), "{{service}}"),),
             ),
             Panel(
                 "Checks that fail",
                 "By replica; vendors show here when /health is asked",
-                ((f"min by (check) ({PREFIX}check_ok) == 0", "{{check}}"),),
+                ((f"{_by('min', _of('check_ok'), 'check')} == 0", "{{check}}"),),
             ),
             Panel(
                 "What runs",
                 "Version and configuration of each replica",
                 (
-                    (f"count by (version, kopf) ({PREFIX}build_info)", "{{version}}, Kopf {{kopf}}"),
-                    (f"count by (fingerprint) ({PREFIX}configuration_info)", "configuration {{fingerprint}}"),
+                    (_by("count", _of("build_info"), "version", "kopf"), "{{version}}, Kopf {{kopf}}"),
+                    (_by("count", _of("configuration_info"), "fingerprint"), "configuration {{fingerprint}}"),
                 ),
                 kind="stat",
             ),
@@ -70,18 +97,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Deployments that ended, per hour",
                 "By result",
-                ((f"sum by (result) (increase({PREFIX}deployments_total[1h]))", "{{result}}"),),
+                ((_more("deployments_total", "1h", "result"), "{{result}}"),),
             ),
             Panel(
                 "Share that failed",
                 "Of the deployments of a day: the change failure rate",
-                (
-                    (
-                        f'sum(increase({PREFIX}deployments_total{{result="Failed"}}[1d])) / '
-                        f"sum(increase({PREFIX}deployments_total[1d]))",
-                        "failed",
-                    ),
-                ),
+                ((_failed(), "failed"),),
                 "percentunit",
             ),
             Panel(
@@ -89,21 +110,21 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "By project and result: how often is deployed",
                 (
                     (
-                        f"sum by (namespace, project, result) (increase({PREFIX}project_deployments_total[1d]))",
-                        "{{project}} {{result}}",
+                        _more("project_deployments_total", "1d", *PROJECT, "result"),
+                        "{{exported_namespace}} {{project}} {{result}}",
                     ),
                 ),
             ),
             Panel(
                 "Lead time",
                 "Mean of a week, by project: from the request of a deployment to its success",
-                ((_mean("project_lead_seconds"), "{{project}}"),),
+                ((_mean("project_lead_seconds"), "{{exported_namespace}} {{project}}"),),
                 "s",
             ),
             Panel(
                 "Time to restore",
                 "Mean of a week, by project: from a failed deployment to the next good one",
-                ((_mean("project_restore_seconds"), "{{project}}"),),
+                ((_mean("project_restore_seconds"), "{{exported_namespace}} {{project}}"),),
                 "s",
             ),
             Panel("Time of a step", "95 of 100 take less", ((_share("step_seconds", 0.95, "step"), "{{step}}"),), "s"),
@@ -113,7 +134,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Queues",
         (
             Panel(
-                "Age of the oldest", "By queue", ((f"max by (queue) ({PREFIX}queue_age_seconds)", "{{queue}}"),), "s"
+                "Age of the oldest", "By queue", ((_by("max", _of("queue_age_seconds"), "queue"), "{{queue}}"),), "s"
             ),
             Panel(
                 "Messages",
@@ -124,8 +145,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Heartbeats",
                 "Sent per second, and those that wait for the broker",
                 (
-                    (f"sum(rate({PREFIX}heartbeats_sent_total[$__rate_interval]))", "sent"),
-                    (f"sum({PREFIX}heartbeats_waiting)", "waiting"),
+                    (_rate("heartbeats_sent_total"), "sent"),
+                    (_by("sum", _of("heartbeats_waiting")), "waiting"),
                 ),
             ),
         ),
@@ -148,7 +169,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Certificates and tokens end in",
                 "None is shown for what does not tell its end",
-                ((f"min by (service, what) ({PREFIX}expires_timestamp_seconds) - time()", "{{service}} {{what}}"),),
+                (
+                    (
+                        f"{_by('min', _of('expires_timestamp_seconds'), 'service', 'what')} - time()",
+                        "{{service}} {{what}}",
+                    ),
+                ),
                 "s",
             ),
         ),
@@ -168,10 +194,10 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Drift and clean-ups, per hour",
                 "Found, repaired; results of clean-ups",
                 (
-                    (f"sum by (kind) (increase({PREFIX}drift_found_total[1h]))", "{{kind}} drifted"),
-                    (f"sum by (kind) (increase({PREFIX}drift_repaired_total[1h]))", "{{kind}} repaired"),
-                    (f"sum by (result) (increase({PREFIX}cleanup_results_total[1h]))", "{{result}}"),
-                    (f"sum by (service) (increase({PREFIX}things_left_total[1h]))", "left at {{service}}"),
+                    (_more("drift_found_total", "1h", "kind"), "{{kind}} drifted"),
+                    (_more("drift_repaired_total", "1h", "kind"), "{{kind}} repaired"),
+                    (_more("cleanup_results_total", "1h", "result"), "{{result}}"),
+                    (_more("things_left_total", "1h", "service"), "left at {{service}}"),
                 ),
             ),
         ),
@@ -182,14 +208,14 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Errors of the operator, per hour",
                 "",
-                ((f"sum by (where) (increase({PREFIX}internal_errors_total[1h]))", "{{where}}"),),
+                ((_more("internal_errors_total", "1h", "where"), "{{where}}"),),
             ),
             Panel(
                 "Restarts of tasks, per hour",
                 "",
-                ((f"sum by (task) (increase({PREFIX}task_restarts_total[1h]))", "{{task}}"),),
+                ((_more("task_restarts_total", "1h", "task"), "{{task}}"),),
             ),
-            Panel("Memory", "Resident, by replica", (("process_resident_memory_bytes", "{{instance}}"),), "bytes"),
+            Panel("Memory", "Resident, by replica", ((_MEMORY, "{{instance}}"),), "bytes"),
         ),
     ),
 )
@@ -214,8 +240,24 @@ def dashboard() -> dict[str, Any]:
         "timezone": "utc",
         "refresh": "1m",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": [source]},
+        "templating": {"list": [source, _namespace()]},
         "panels": panels,
+    }
+
+
+def _namespace() -> dict[str, Any]:
+    """The variable for the namespaces of operators. All of them is anything: not every scrape has the label."""
+    return {
+        "name": "namespace",
+        "type": "query",
+        "label": "Operator's namespace",
+        "datasource": SOURCE,
+        "query": f"label_values({PREFIX}build_info, namespace)",
+        "refresh": 2,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": "All", "value": "$__all"},
     }
 
 
@@ -224,16 +266,20 @@ def _at(x: int, y: int, width: int, height: int) -> dict[str, int]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    source = {"type": "prometheus", "uid": "${source}"}
     targets = [
-        {"refId": chr(ord("A") + index), "expr": query, "legendFormat": legend, "datasource": source}
+        {
+            "refId": chr(ord("A") + index),
+            "expr": query,
+            "legendFormat": f"{{{{namespace}}}} {legend}",
+            "datasource": SOURCE,
+        }
         for index, (query, legend) in enumerate(panel.queries)
     ]
     return {
         "type": panel.kind,
         "title": panel.title,
         "description": panel.text,
-        "datasource": source,
+        "datasource": SOURCE,
         "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
         "targets": targets,
     }

@@ -199,6 +199,17 @@ def test_the_rules_of_the_chart_lead_to_the_runbook_and_promtool_takes_them(tmp_
     assert (done.returncode, f"SUCCESS: {len(rules)} rules found" in done.stdout) == (0, True), done.stderr
 
 
+@pytest.mark.parametrize("monitored", [True, False])
+def test_a_release_that_is_scraped_by_its_own_monitor_is_missed_by_its_own_namespace(
+    monitored: bool, tmp_path: Path
+) -> None:
+    metrics = {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": monitored}}
+    (group,) = one(rendered(tmp_path, metrics=metrics), "PrometheusRule")["spec"]["groups"]
+    (query,) = [rule["expr"] for rule in group["rules"] if rule["alert"] == "ReconcilerOperatorAbsent"]
+    own = f'{{namespace="{chart.NAMESPACE}"}}' if monitored else ""
+    assert query == f"absent(devops_reconciler_build_info{own})"
+
+
 def test_helm_finds_nothing_to_object_to(tmp_path: Path) -> None:
     monitored = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
     values = written(tmp_path, VALUES | {"metrics": monitored})

@@ -175,7 +175,7 @@ class Git:
                     session = Session(operation, held, Path(folder))
                     answer = await work(session)
         except TimeoutError:
-            code = "timeout"
+            code = "TimeoutError"
             answered = session is not None and session.answered
             raise late(operation, repository, self._timeout.total_seconds(), answered=answered) from None
         except ReconcilerError as error:

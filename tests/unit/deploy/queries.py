@@ -11,7 +11,13 @@ _SELECTOR = re.compile(r"\b(devops_reconciler_\w+)\{([^}]*)\}")
 _LABEL = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 _BY = re.compile(r"\bby \(([^)]*)\)")
 ENDINGS = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
-FREE = {"instance", "le", "version", "kopf", "python", "fingerprint"}
+OPERATOR = ("cluster", "namespace", "job")
+"""The labels of a scrape that tell one operator from another."""
+CARELESS = re.compile(rf"\b(?:sum|max|min|count|avg|group|topk|bottomk)\b(?! by \({', '.join(OPERATOR)}\b)")
+"""What puts series together without a look at whose they are."""
+SCRAPE = {*OPERATOR, "instance", "exported_namespace"}
+"""Labels that a scrape gives, and what becomes of our own of such a name."""
+FREE = {*SCRAPE, "le", "version", "kopf", "python", "fingerprint"}
 """Labels of the scrape, of histograms, and of the two infos."""
 
 
@@ -31,7 +37,9 @@ def unknown(query: str) -> list[str]:
     wrong = [name for name in names if name not in known]
     labels = set().union(*(known.get(name, set()) for name in names)) | FREE
     for name, selector in _SELECTOR.findall(query):
-        wrong += [f"{name}{{{label}}}" for label in _LABEL.findall(selector) if label not in known.get(name, set())]
+        wrong += [
+            f"{name}{{{label}}}" for label in _LABEL.findall(selector) if label not in known.get(name, set()) | SCRAPE
+        ]
     for group in _BY.findall(query):
         wrong += [f"by {label}" for label in map(str.strip, group.split(",")) if label and label not in labels]
     return sorted(wrong)

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.dashboard import dashboard, text
 
-from .queries import OURS, exported, unknown
+from .queries import CARELESS, OURS, exported, unknown
 
 FILE = Path(__file__).parents[3] / "deploy" / "dashboards" / "devops-reconciler.json"
 QUERIES = [
@@ -22,6 +22,18 @@ QUERIES = [
 @pytest.mark.parametrize("query", [query for _, query in QUERIES], ids=[name for name, _ in QUERIES])
 def test_each_query_asks_for_what_there_is(query: str) -> None:
     assert unknown(query) == []
+
+
+@pytest.mark.parametrize("query", [query for _, query in QUERIES], ids=[name for name, _ in QUERIES])
+def test_no_query_adds_up_several_operators(query: str) -> None:
+    assert CARELESS.findall(query) == []
+    assert query.count('{namespace=~"$namespace"') == len(OURS.findall(query)) > 0
+
+
+def test_the_namespace_of_an_operator_may_be_chosen() -> None:
+    (chosen,) = [each for each in dashboard()["templating"]["list"] if each["name"] == "namespace"]
+    assert chosen["query"] == "label_values(devops_reconciler_build_info, namespace)"
+    assert (chosen["includeAll"], chosen["allValue"]) == (True, ".*")
 
 
 def test_no_metric_is_without_a_panel() -> None:
