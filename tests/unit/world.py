@@ -18,7 +18,6 @@ from devops_reconciler.runtime.secrets import Secrets
 from devops_reconciler.runtime.settings import AllowList, GitHost, Settings
 from devops_reconciler.runtime.turns import Turns
 from devops_reconciler.services.kubernetes import NAMESPACE, SECRET, SERVICE_ACCOUNT
-from devops_reconciler.services.rounds import Rounds
 
 from .fakes.argocd import FakeArgo
 from .fakes.jenkins import FakeJenkins
@@ -123,7 +122,6 @@ def outside(**changes: Any) -> Outside:
         git=cast(Any, git),
         prober=cast(Any, prober),
         hosts=Reservations(clock),
-        argo_lists=Rounds(clock),
         project_files=Every(clock, found.poll_interval),
         expiries=Turns(clock, found.expiry_rate),
     )

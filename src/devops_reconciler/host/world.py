@@ -38,7 +38,6 @@ from ..services.jenkins import Jenkins
 from ..services.kubernetes import NAMESPACE, Kubernetes
 from ..services.probe import Prober
 from ..services.registry import Registry
-from ..services.rounds import Rounds
 from .certificates import Certificates
 
 CLUSTER_NAMESPACE = "kube-system"
@@ -200,7 +199,6 @@ async def open_world(
             nameservers=Nameservers(settings.dns_resolvers, clock),
             git=clients.git(),
             hosts=Reservations(clock),
-            argo_lists=Rounds(clock),
             prober=Prober(clients.visits, loopback=clients.ingress_is_here),
             project_files=Every(clock, settings.poll_interval),
             expiries=Turns(clock, settings.expiry_rate),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -36,7 +36,6 @@ from ..services.kubernetes import (
 )
 from ..services.probe import Prober
 from ..services.registry import Registry
-from ..services.rounds import Rounds
 from .marks import of_one_installation
 
 
@@ -63,11 +62,9 @@ class World:
     """How many previews may begin to expire per minute, by UID of the record."""
     hosts: Reservations
     """Who has come for a host whose DNS record does not show yet, by the mark."""
-    argo_lists: Rounds[Sequence[Any]]
-    """The reads of `argo_users`, by namespace."""
     push_logins: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
     """By UID of the resource: the version of the login that was last tried, why the registry refused it, and when."""
-    argo_users: dict[str, Sequence[Any]] = field(default_factory=dict)
+    argo_users: dict[str, Any] = field(default_factory=dict)
     """By namespace: who uses which repository of Argo CD, as last read (`argo_users`)."""
     argo_gone: set[str] = field(default_factory=set)
     """The marks on them that are nobody's: a UID never comes again."""

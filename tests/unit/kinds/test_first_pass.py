@@ -23,9 +23,14 @@ SPECS: dict[str, dict[str, Any]] = {
 SAVE = "kubernetes.patch_status*"
 
 
-def put(life: Life, kind: str, name: str = "shop") -> None:
+def put(life: Life, kind: str, name: str = "shop", secret: str | None = None) -> None:
     metadata = {"name": name, "uid": f"uid-of-{name}", "finalizers": [FINALIZER]}
-    life.out.kubernetes.put(KINDS[kind].kind, TEAM, {"metadata": metadata, "spec": SPECS[kind]})
+    spec = dict(SPECS[kind])
+    if secret is not None:
+        bound = {"freeleaps.com/git-host": GIT_URL.split("/")[2]}
+        life.out.secret(secret, {"username": "git", "password": secret}, annotations=bound)
+        spec["git"] = GIT | {"credentialsRef": {"name": secret}}
+    life.out.kubernetes.put(KINDS[kind].kind, TEAM, {"metadata": metadata, "spec": spec})
 
 
 @pytest.mark.parametrize("kind", SPECS)
@@ -37,13 +42,14 @@ def test_a_new_object_is_ready_after_one_pass_with_a_save_before_and_one_after_w
     assert life.out.line.count(SAVE) == 2
 
 
-def test_a_repository_with_a_login_that_others_use_already_costs_no_save_more() -> None:
+@pytest.mark.parametrize(("secret", "updates"), [(None, 0), ("git", 1)])
+def test_a_repository_with_a_login_that_others_use_already_costs_no_save_more(secret: str | None, updates: int) -> None:
     life = Life()
     for name in ("first", "second"):
-        put(life, "ArgoSettings", name)
+        put(life, "ArgoSettings", name, secret if name == "second" else None)
         run(life.turn(name, "ArgoSettings"))
     assert life.reason("second", "Ready", "ArgoSettings") == "True/Succeeded"
-    assert life.out.line.count("argocd.update_repository") == 1
+    assert life.out.line.count("argocd.update_repository") == updates
     assert life.out.line.count(SAVE) == 4
 
 
@@ -51,7 +57,7 @@ def test_what_was_written_blindly_is_kept_where_the_look_afterwards_cannot_tell(
     life = Life()
     put(life, "ArgoSettings", "first")
     run(life.turn("first", "ArgoSettings"))
-    put(life, "ArgoSettings", "second")
+    put(life, "ArgoSettings", "second", secret="git")
     life.out.line.fail("argocd.project", Waiting("not yet", after=timedelta(seconds=1)), skip=1)
     run(life.turn("second", "ArgoSettings"))
     run(life.turn("second", "ArgoSettings"))

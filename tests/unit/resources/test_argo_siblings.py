@@ -255,6 +255,7 @@ async def test_one_list_serves_all_who_write_at_one_time(out: Outside) -> None:
     out.clock.advance(timedelta(minutes=1))
     for each in every:
         each.names("git", "2")
+    out.line.wire = lambda _: asyncio.sleep(0)
     before = lists(out)
     await asyncio.gather(*(each.bring() for each in every))
     assert registered(out)["password"] == "git-2"
