@@ -51,6 +51,10 @@ class Patience:
         return takewhile(lambda _: not self._over(), chain(self.FIRST, repeat(self.LONGEST)))
 
 
+HELD_FOR = timedelta(minutes=10)
+"""How long one call holds a deletion: meanwhile Kopf keeps the whole object anew for each event of it."""
+
+
 def registry_of(loop: Loop, access: ClusterAccess, watches: OpenWatches) -> kopf.OperatorRegistry:
     """All handlers, for one loop: of each kind one for all events, and one that holds a deletion.
 
@@ -64,7 +68,8 @@ def registry_of(loop: Loop, access: ClusterAccess, watches: OpenWatches) -> kopf
         loop.noticed(dict(event["object"]), deleted=event["type"] == "DELETED")
 
     async def deleted(body: kopf.Body, **_: Any) -> None:
-        await loop.wait_released(_plain(body))
+        if not await loop.wait_released(_plain(body), HELD_FOR):
+            raise kopf.TemporaryError("it is not removed yet: its conditions say why", delay=0.1)
 
     async def login(**_: Any) -> kopf.AiohttpSession:
         return identity.session()

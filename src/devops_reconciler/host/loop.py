@@ -21,6 +21,7 @@ from ..runtime.logs import get_logger
 from ..runtime.metrics import Metrics
 from ..runtime.tracing import NO_ORIGIN, Origin
 from ..runtime.urgency import Tenant, Urgency
+from ..runtime.waiting import first_of
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from ..services.kubernetes_kinds import Kind
 from .copies import Copies
@@ -234,14 +235,16 @@ class Loop:
             for key in self.index.of_application(namespace, project, environment, now):
                 self.queue.wake(key)
 
-    async def wait_released(self, obj: dict[str, Any]) -> None:
-        """Until nothing of the object is left outside: then its finalizer may go."""
+    async def wait_released(self, obj: dict[str, Any], within: timedelta) -> bool:
+        """Until nothing of the object is left outside: then its finalizer may go. False where that takes longer."""
         key = key_of(obj)
         event = self._released.setdefault(key, asyncio.Event())
         self._copies.doubt(key)
         self.queue.wake(key)
-        await event.wait()
-        self._released.pop(key, None)
+        await first_of(event.wait(), self._world.clock.sleep(within))
+        if event.is_set():
+            self._released.pop(key, None)
+        return event.is_set()
 
     def heartbeat_confirmed(self, uid: str, sequence: int) -> None:
         """The broker has a heartbeat. A finished record is woken, to clear its outbox."""

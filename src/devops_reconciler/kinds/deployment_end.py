@@ -299,7 +299,7 @@ class DeploymentEnd(Telling):
         status, reason = ("False", Reason.CLEANUP_FAILED) if failed else ("Unknown", Reason.PROGRESSING)
         self.conditions.put(CLEANUP_VERIFIED, "False" if status == "False" else "Unknown", reason, say(waits))
         await self.save()
-        after = timedelta(milliseconds=500) if outcome.acted else self.next_look(outcome)
+        after = self.next_look_at_removal(outcome, timedelta(milliseconds=500))
         return Verdict(after=after, results=outcome.results, transitions=self.conditions.transitions)
 
     def _holds(self, project: dict[str, Any] | None) -> bool:

@@ -288,12 +288,13 @@ class Reconciliation(Generic[S, T]):
             retrying = blocking.state is StepState.WAITING
             self.conditions.progressing(f"being deleted: {say(blocking)}", Reason.PROGRESSING, retrying=retrying)
         await self.save()
-        after = self.next_look(outcome) if not outcome.acted else timedelta(seconds=1)
-        return Verdict(
-            after=min(after, self.world.settings.retry_external_delay),
-            results=outcome.results,
-            transitions=self.conditions.transitions,
-        )
+        after = self.next_look_at_removal(outcome, timedelta(seconds=1))
+        return Verdict(after=after, results=outcome.results, transitions=self.conditions.transitions)
+
+    def next_look_at_removal(self, outcome: Outcome, shows_in: timedelta) -> timedelta:
+        """Soon after something was removed, unless a removal has met an error: it would be tried again as soon."""
+        acted_well = outcome.acted and not any(result.error for result in outcome.results)
+        return min(shows_in if acted_well else self.next_look(outcome), self.world.settings.retry_external_delay)
 
     def blocked(self, cause: str) -> None:
         """The deletion does not get on: why, and the way out."""

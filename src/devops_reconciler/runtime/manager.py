@@ -80,10 +80,11 @@ class ReconcilerManager:
         return tuple(self._tasks)
 
     async def start(self, *names: str) -> None:
-        """Start the tasks (all, or those named). One that runs already goes on."""
+        """Start the tasks (all, or those named). One that runs already goes on; one that is ending begins anew."""
         for task in self._chosen(names):
+            task.stopping = False
             if task.supervisor is None or task.supervisor.done():
-                task.stopping, task.down, task.dying_since = False, None, None
+                task.down, task.dying_since = None, None
                 task.supervisor = asyncio.create_task(self._supervise(task), name=f"supervise {task.name}")
 
     async def stop(self, *names: str, within: timedelta = timedelta(seconds=25)) -> list[str]:

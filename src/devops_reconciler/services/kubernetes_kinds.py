@@ -109,4 +109,4 @@ _OURS = tuple(
 
 def is_ours(path: str) -> bool:
     """Whether a path is of objects that belong to the operator itself: writing them is no change outside."""
-    return path.startswith(_OURS)
+    return any(ours in path for ours in _OURS)  # the path of the server may come first

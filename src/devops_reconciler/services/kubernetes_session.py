@@ -35,6 +35,10 @@ class OpenWatches:
         return any(not answer.closed for answer in self._answers)
 
 
+_OURS = f"/apis/{GROUP}/"
+"""In the path of each request for our kinds; before it comes the path of the server, if it has one (a proxy's)."""
+
+
 class Paced:
     """A middleware. The time limit of a request begins when it goes out, and not while it waits for its turn."""
 
@@ -45,7 +49,7 @@ class Paced:
 
     async def __call__(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
         """Send it. Raises what the handler raises, and TimeoutError."""
-        ours = request.url.path.startswith(f"/apis/{GROUP}/")
+        ours = _OURS in request.url.path
         if request.url.query.get("watch") == "true":
             answer = await handler(request)
             if ours:
@@ -66,7 +70,7 @@ class Paced:
 
 def _work_of(url: URL) -> tuple[Urgency, Tenant]:
     """Of a path like `/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME`."""
-    _, _, _, _, _, namespace, plural, name, *_ = [*url.path.split("/"), "", "", ""]
+    _, _, namespace, plural, name, *_ = [*url.path.partition(_OURS)[2].split("/"), "", "", "", ""]
     return Urgency.DEPLOYMENT if plural == DEPLOYMENT_RECORD.plural else Urgency.CHANGE, (namespace, name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -77,6 +78,8 @@ class Server:
             return await self._watch(request, namespace)
         if path in DISCOVERY:
             return web.json_response(DISCOVERY[path])
+        if "/deploymentrecords/" in path and request.method == "PATCH":
+            return web.json_response(await self._patch(path.rpartition("/")[2], await request.json()))
         if "/kopfpeerings/" in path:
             if request.method == "PATCH":
                 await self._hear(namespace, (await request.json()).get("status") or {})
@@ -93,9 +96,27 @@ class Server:
         if request.path.endswith("/devopsprojects"):
             self.watched[namespace].set()
         if request.path.endswith("/kopfpeerings"):
-            await self._tell(response, namespace)
+            await self._tell(response, lambda: [self._peering(namespace)])
+        if request.path.endswith("/deploymentrecords"):
+            await self._tell(response, lambda: self.records)
         await self._ends.wait()
         return response
+
+    async def _patch(self, name: str, patch: dict[str, Any] | list[dict[str, Any]]) -> dict[str, Any]:
+        """A merge patch of a record's annotations, or the JSON patch by which Kopf takes its finalizer off."""
+        (record,) = (each for each in self.records if each["metadata"]["name"] == name)
+        metadata = record["metadata"]
+        if isinstance(patch, list):
+            assert any(each["op"] == "remove" and each["path"].startswith("/metadata/finalizers") for each in patch)
+            metadata["finalizers"] = []
+        else:
+            annotations = {**metadata.get("annotations", {}), **(patch["metadata"].get("annotations") or {})}
+            metadata["annotations"] = {key: value for key, value in annotations.items() if value is not None}
+        async with self._told:
+            self._version += 1
+            metadata["resourceVersion"] = str(self._version)
+            self._told.notify_all()
+        return dict(record)
 
     def _peering(self, namespace: str) -> dict[str, Any]:
         metadata = {"name": NAME, "namespace": namespace, "uid": namespace, "resourceVersion": str(self._version)}
@@ -108,11 +129,12 @@ class Server:
             self._version += 1
             self._told.notify_all()
 
-    async def _tell(self, response: web.StreamResponse, namespace: str) -> None:
-        """Each change of the peers, until the end."""
+    async def _tell(self, response: web.StreamResponse, objects: Callable[[], list[dict[str, Any]]]) -> None:
+        """Each change, until the end."""
         while not self._ends.is_set():
             version = self._version
-            await response.write(json.dumps({"type": "MODIFIED", "object": self._peering(namespace)}).encode() + b"\n")
+            for each in objects():
+                await response.write(json.dumps({"type": "MODIFIED", "object": each}).encode() + b"\n")
             async with self._told:
                 await self._told.wait_for(lambda version=version: self._version != version or self._ends.is_set())
 

@@ -104,6 +104,39 @@ async def test_a_stop_while_deletions_wait_leaves_nothing_of_kopf_behind(away: b
     assert {task.get_name() for task in asyncio.all_tasks() - before} == set()
 
 
+class Slow(Loop):
+    """Nothing is released the first times."""
+
+    times = 3
+
+    async def wait_released(self, obj: dict[str, Any], within: timedelta) -> bool:
+        self.times -= 1
+        return self.times <= 0
+
+
+@pytest.mark.usefixtures("quiet_kopf")
+async def test_a_deletion_that_takes_long_is_held_call_by_call() -> None:
+    """While one call holds it, Kopf keeps each event of the object, and lets go of none of them."""
+    server, out = Server(), outside(reconciler_namespaces=(TEAM,))
+    server.put_deleted(TEAM, "shop")
+    loop = Slow(out.world, Outbox(), Metrics())
+    access = ClusterAccess(await server.start())
+    host = KopfHost(loop, out.world, cast(Any, out.kubernetes), access, Candidate("me", 1))
+    stop = asyncio.Event()
+    running = asyncio.create_task(host.run(stop))
+
+    async def is_released() -> bool:
+        return bool(server.records[0]["metadata"]["finalizers"] == [])
+
+    try:
+        await eventually(is_released, "Kopf takes the finalizer off after the last call")
+    finally:
+        stop.set()
+        await running
+        await server.stop()
+    assert loop.times == 0
+
+
 class Served(Kubernetes):
     """An API server that knows these kinds."""
 

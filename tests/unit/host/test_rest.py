@@ -199,7 +199,7 @@ async def test_a_deletion_that_only_the_deletion_handler_tells_of_is_carried_out
     obj = it.out.kubernetes.mark_deleted(KINDS[REGISTRY.kind].kind, TEAM, "shop")
     it.loop.queue.open()
     async with asyncio.timeout(10):
-        await it.loop.wait_released(obj)
+        await it.loop.wait_released(obj, timedelta(minutes=10))
     await it.loop.queue.close(within=timedelta(seconds=1))
     assert it.out.hub.held == {}
 

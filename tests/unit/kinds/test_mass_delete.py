@@ -220,7 +220,7 @@ async def test_an_object_that_is_absent_by_name_and_listed_keeps_its_finalizer()
     async def absent(*args: Any) -> None:
         return None
 
-    waiting = asyncio.create_task(loop.wait_released(obj))
+    waiting = asyncio.create_task(loop.wait_released(obj, timedelta(minutes=10)))
     await asyncio.sleep(0)
     life.out.kubernetes.get = absent  # type: ignore[method-assign]
     assert await loop._run(key) is not None

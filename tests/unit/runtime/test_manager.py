@@ -202,6 +202,36 @@ async def test_a_task_that_does_not_stop_is_named_at_the_deadline(
     assert await manager.stop() == []
 
 
+async def test_a_task_that_did_not_stop_in_time_runs_in_the_next_term(
+    manager: ReconcilerManager, clock: FakeClock
+) -> None:
+    """Else nobody would start it again: it ends after the next term has begun."""
+    release = asyncio.Event()
+    begun = []
+
+    async def stubborn() -> None:
+        begun.append(clock.monotonic())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await release.wait()
+
+    manager.register("heartbeat_sender", stubborn)
+    await manager.start()
+    await until(lambda: len(begun) == 1)
+    stopping = asyncio.create_task(manager.stop(within=5 * SECOND))
+    await until(lambda: clock.sleepers == 1)
+    clock.advance(5 * SECOND)
+    assert await stopping == ["heartbeat_sender"]
+    await manager.start()
+    release.set()
+    await until(lambda: clock.sleepers == 1)
+    clock.advance(60 * SECOND)
+    await until(lambda: len(begun) == 2)
+    assert await manager.check("heartbeat_sender") == "runs"
+    assert await manager.stop() == []
+
+
 async def test_what_goes_wrong_while_stopping_is_logged(
     manager: ReconcilerManager, caplog: pytest.LogCaptureFixture
 ) -> None:

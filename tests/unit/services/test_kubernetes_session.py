@@ -118,7 +118,8 @@ class Stream:
     closed: bool = False
 
 
-async def test_watches_of_our_kinds_are_known_as_long_as_they_are_open() -> None:
+@pytest.mark.parametrize("server", ["https://kube", "https://proxy.example.com/k8s/clusters/c-1"])
+async def test_watches_of_our_kinds_are_known_as_long_as_they_are_open(server: str) -> None:
     watches, answers = OpenWatches(), [Stream(), Stream()]
     paced = Paced(1, LONG, watches)
     waiting = iter(answers)
@@ -128,7 +129,7 @@ async def test_watches_of_our_kinds_are_known_as_long_as_they_are_open() -> None
 
     for path in ("kopf.dev/v1/namespaces/team/kopfpeerings", "freeleaps.com/v1alpha1/namespaces/team/jenkinssettings"):
         assert not watches
-        await paced(cast(Any, Asked("GET", URL(f"https://kube/apis/{path}?watch=true"))), handler)
+        await paced(cast(Any, Asked("GET", URL(f"{server}/apis/{path}?watch=true"))), handler)
     assert watches
     answers[1].closed = True
     assert not watches
