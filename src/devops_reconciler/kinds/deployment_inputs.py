@@ -161,10 +161,10 @@ def _rollback_target(record: Record, rivals: Sequence[dict[str, Any]], holder: s
     wanted = record.spec.rollback_to
     if wanted is None:
         return None
+    begun = _begun(record, wanted)
+    if begun is not None:
+        return begun
     if wanted == LAST_HEALTHY:
-        begun = _begun(record) if holder == record.name else None
-        if begun is not None:
-            return begun
         target = _last_healthy(record, rivals, holder)
     else:
         by_name = next((r for r in rivals if r["metadata"]["name"] == wanted), None)
@@ -179,14 +179,17 @@ def _rollback_target(record: Record, rivals: Sequence[dict[str, Any]], holder: s
     return RollbackTarget(target["metadata"]["name"], status["commit"], status["image"], path)
 
 
-def _begun(record: Record) -> RollbackTarget | None:
-    """What a rollback that holds its environment has begun with: who ran there before is not told any more."""
+def _begun(record: Record, wanted: str) -> RollbackTarget | None:
+    """What a rollback has begun with, once it has reached for its environment.
+
+    Who ran there before is not told any more, and the record that it goes back to may be deleted meanwhile.
+    """
     ledger = Ledger.load(record.status.applied)
     revision, image, claim = (ledger.begun(step) for step in ("revision", "image", "claim"))
     if revision is None or image is None or claim is None:
         return None
     pinned = f"{image.value['form']}@{image.value['image_digest']}"
-    return RollbackTarget(LAST_HEALTHY, revision.value["revision"], pinned, claim.value.get("path"))
+    return RollbackTarget(wanted, revision.value["revision"], pinned, claim.value.get("path"))
 
 
 def _last_healthy(record: Record, rivals: Sequence[dict[str, Any]], holder: str | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..engine.outcome import Outcome
 from ..engine.pipeline import Pipeline
 from ..inputs.subject import FORCE_ANNOTATION, Subject, controller
 from ..resources.child import CHILD_KINDS, contains
-from ..resources.environment import last_healthy, stands
+from ..resources.environment import last_healthy, stands, targets_of_rollbacks
 from ..resources.marks import PROJECT_LABEL
 from ..resources.world import World
 from ..services.kubernetes import DEPLOYMENT_RECORD
@@ -187,21 +187,24 @@ def leaving(there: Any, wanted: Any) -> Any:
 def surplus(records: Sequence[dict[str, Any]], holders: Mapping[str, str | None], limit: int) -> list[dict[str, Any]]:
     """Finished records of each environment beyond the newest `limit`, without those that hold one; the oldest first.
 
-    The last healthy one of each stays, too: it runs on where later ones have failed, and is the way back.
+    The last healthy one of each stays, too: it runs on where later ones have failed, and is the way back. So does what
+    a rollback that has not ended may go back to, whatever its environment.
     `holders` is by environment. Where a deployment has succeeded and nobody holds its environment, the status of the
     project has lost its memory: nothing of that environment is given.
     """
     found: list[dict[str, Any]] = []
+    staying = [record for record in records if not rival(record).deleting]
+    targets = {target["metadata"]["name"] for _, target in targets_of_rollbacks(staying)}
     environments = {(item.get("spec") or {}).get("environment", PRODUCTION) for item in records}
     for environment in environments:
         mine = [r for r in records if (r.get("spec") or {}).get("environment", PRODUCTION) == environment]
         if environment not in holders and any(stands(record) for record in mine):
             continue
-        healthy = last_healthy((r for r in mine if not rival(r).deleting), environment)
+        healthy = last_healthy(staying, environment)
         finished = sorted((r for r in mine if rival(r).finished), key=lambda r: rival(r).order, reverse=True)
         for record in finished[limit:]:
             metadata = record["metadata"]
-            needed = record is healthy or metadata["name"] in holders.values()
+            needed = record is healthy or metadata["name"] in {*holders.values(), *targets}
             if not needed and not metadata.get("deletionTimestamp"):
                 found.append(record)
     return sorted(found, key=lambda record: rival(record).order)

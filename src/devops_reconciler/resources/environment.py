@@ -6,13 +6,13 @@ one loses and looks again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
 from ..api.conditions import Reason
-from ..api.deployment_record import PRODUCTION
+from ..api.deployment_record import LAST_HEALTHY, PRODUCTION
 from ..api.errors import ConflictError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
@@ -119,19 +119,20 @@ def find(project: dict[str, Any] | None, environment: str) -> dict[str, Any] | N
 
 @dataclass(frozen=True)
 class Running:
-    """An image, `<repository>@<digest>`, that Kubernetes may be running in an environment."""
+    """An image, `<repository>@<digest>`, that Kubernetes may be running in an environment, or is soon to run there."""
 
     environment: str
     image: str
     record: str
-    """The deployment that has put it there."""
+    """The deployment that has put it there, or is to."""
     own: bool
     """The deployment is known to have built it: the image has a tag of its own, besides those of other builds."""
 
 
 async def running(world: World, namespace: str, project: dict[str, Any]) -> list[Running]:
     """The images that the environments of a project may be running: what the holder of each has put there, and what
-    was last healthy in it. A deployment that fails takes nothing down, so that one runs on.
+    was last healthy in it. A deployment that fails takes nothing down, so that one runs on. With them, what rollbacks
+    that have not ended go back to.
 
     Raises ExternalServiceError for a list without a holder who is there: it may lack others.
     """
@@ -151,6 +152,10 @@ async def running(world: World, namespace: str, project: dict[str, Any]) -> list
         if healthy is not None and healthy["status"].get("image"):
             image, name = str(healthy["status"]["image"]), healthy["metadata"]["name"]
             found.append(Running(environment, image, name, _has_built(healthy)))
+    for back, target in targets_of_rollbacks(list(records.values())):
+        if (target.get("status") or {}).get("image"):
+            environment, name = _environment_of(back), back["metadata"]["name"]
+            found.append(Running(environment, str(target["status"]["image"]), name, own=False))
     return found
 
 
@@ -166,17 +171,49 @@ def _has_built(record: dict[str, Any] | None) -> bool:
 
 
 def last_healthy(records: Iterable[dict[str, Any]], environment: str) -> dict[str, Any] | None:
-    """The record of an environment that was the last one to succeed in it, and has not expired.
+    """The record of an environment that was the last one to succeed in it, and has not expired."""
+    return next(iter(_healthy(records, environment)), None)
+
+
+def _healthy(records: Iterable[dict[str, Any]], environment: str) -> list[dict[str, Any]]:
+    """Those of an environment that have succeeded in it and have not expired, the last one first.
 
     They have their turns in the order in which they came; when each has ended is told by the clock of who acted then.
     """
-    mine = [r for r in records if (r.get("spec") or {}).get("environment", PRODUCTION) == environment and stands(r)]
-    return max(mine, key=lambda record: order_of(record["metadata"]), default=None)
+    mine = [r for r in records if _environment_of(r) == environment and stands(r)]
+    return sorted(mine, key=lambda record: order_of(record["metadata"]), reverse=True)
+
+
+def targets_of_rollbacks(records: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each rollback that has not ended, with each record that it may go back to.
+
+    What `lastHealthy` means is not known before its turn: the last healthy one, or the one before where that holds the
+    environment by then.
+    """
+    found = []
+    for record in records:
+        wanted = (record.get("spec") or {}).get("rollbackTo")
+        if wanted is None or "Finished" in _true_conditions(record):
+            continue
+        if wanted == LAST_HEALTHY:
+            targets = _healthy(records, _environment_of(record))[:2]
+        else:
+            targets = [each for each in records if each["metadata"]["name"] == wanted]
+        found += [(record, target) for target in targets]
+    return found
 
 
 def stands(record: dict[str, Any]) -> bool:
     """Whether what it deployed must be there: it has succeeded, and has not expired."""
-    true = {
-        c["type"]: c["reason"] for c in (record.get("status") or {}).get("conditions") or () if c["status"] == "True"
-    }
+    true = _true_conditions(record)
     return true.get("Finished") == Reason.SUCCEEDED and "Expired" not in true
+
+
+def _environment_of(record: dict[str, Any]) -> str:
+    return str((record.get("spec") or {}).get("environment", PRODUCTION))
+
+
+def _true_conditions(record: dict[str, Any]) -> dict[str, str]:
+    """The conditions that are True, with the reason of each."""
+    conditions = (record.get("status") or {}).get("conditions") or ()
+    return {c["type"]: c["reason"] for c in conditions if c["status"] == "True"}

@@ -52,8 +52,8 @@ class HubRepository(ExternalResource):
 
 class HubRepositoryRemoval(HubRepository):
     """The same repository, looked at for its removal: it stays while its project runs an image of it, which the nodes
-    may have to pull again at any time, or a deployment under way pushes one to it. A project that goes has nothing to
-    run any more.
+    may have to pull again at any time, or a deployment under way pushes one to it or goes back to one. A project that
+    goes has nothing to run any more.
 
     Where the project still names it, only its RegistrySettings goes: the project makes another one, and could deploy
     nothing else before.
@@ -73,9 +73,7 @@ class HubRepositoryRemoval(HubRepository):
             return await self._pushed_to(world, namespace, name, seen)
         if self._is_named(world, project):
             return replace(seen, wanted_by=f"{use.environment} of DevOpsProject {self.user}")
-        text = (
-            f"{use.environment} still runs {use.image} (deployment {use.record}); it goes when another image runs there"
-        )
+        text = f"{use.environment} still needs {use.image} (deployment {use.record}); it goes when another runs there"
         return replace(seen, deleting=True, message=text, after=world.settings.poll_interval)
 
     async def _pushed_to(self, world: World, namespace: str, project: str, seen: Observation) -> Observation:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from devops_reconciler.api.deployment_record import ConcurrencyPolicy
+from devops_reconciler.api.deployment_record import LAST_HEALTHY, ConcurrencyPolicy
 from devops_reconciler.kinds.crowd import Rival, Turn, previews_taken, rival, turn
 from devops_reconciler.kinds.project_reconcile import surplus
 from devops_reconciler.resources.marks import EVENT_TIMESTAMP
@@ -134,9 +134,13 @@ def test_previews_that_count_are_those_held_and_those_asked_for_before() -> None
 
 
 def records(text: str) -> list[dict[str, Any]]:
-    """Records from words, oldest first: the environment, `+` succeeded, `x` failed, `e` expired, `-` being deleted."""
+    """Records from words, oldest first: the environment, `+` succeeded, `x` failed, `e` expired, `-` being deleted.
+
+    `<` and a name make it a rollback to that one, `<last` one to the last healthy one.
+    """
     found = []
-    for number, word in enumerate(text.split()):
+    for number, words in enumerate(text.split()):
+        word, _, back = words.partition("<")
         metadata: dict[str, Any] = {"name": f"r{number}", "creationTimestamp": f"2026-01-01T12:{number:02}:00Z"}
         if "-" in word:
             metadata["deletionTimestamp"] = "2026-01-02T00:00:00Z"
@@ -146,6 +150,8 @@ def records(text: str) -> list[dict[str, Any]]:
         if "e" in word:
             conditions.append({"type": "Expired", "status": "True", "reason": "Expired"})
         spec = {"environment": word.rstrip("+-xe")}
+        if back:
+            spec["rollbackTo"] = back.replace("last", LAST_HEALTHY)
         found.append({"metadata": metadata, "spec": spec, "status": {"conditions": conditions}})
     return found
 
@@ -174,6 +180,27 @@ def test_finished_records_beyond_the_limit_go_the_oldest_first(
     text: str, holders: dict[str, str | None], limit: int, gone: list[str]
 ) -> None:
     found = surplus(records(text), holders, limit)
+    assert [each["metadata"]["name"] for each in found] == gone
+
+
+@pytest.mark.parametrize(
+    ("text", "holders", "gone"),
+    [
+        ("p+ p+ px p<r0", {"p": "r1"}, []),
+        ("p+ p+ px q<r0", {"p": "r1"}, []),
+        ("p+ p+ p+ px p<last", {"p": "r2"}, ["r0"]),
+        ("p+ p+ p+- px p<last", {"p": "r2"}, []),
+        ("p+ p+ p+ px q<last", {"p": "r2"}, ["r0", "r1"]),
+        ("p+ p+ px p-<r0", {"p": "r1"}, ["r0"]),
+        ("p+ p+ px p+<r0", {"p": "r3"}, ["r0", "r1", "r2"]),
+        ("p+ p+ px px<r0", {"p": "r1"}, ["r0", "r2"]),
+        ("px p+ px p<r7", {"p": "r1"}, ["r0"]),
+    ],
+)
+def test_what_a_rollback_that_has_not_ended_may_go_back_to_stays(
+    text: str, holders: dict[str, str | None], gone: list[str]
+) -> None:
+    found = surplus(records(text), holders, 1)
     assert [each["metadata"]["name"] for each in found] == gone
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ async def test_the_old_repository_stays_while_production_runs_an_image_of_it() -
     assert life.reason("shop", "Ready", REGISTRY) == "True/Succeeded"
     assert life.reason("shop", "CleanupVerified", REGISTRY) == "Unknown/Progressing"
     said = (life.condition("shop", "CleanupVerified", REGISTRY) or {})["message"]
-    assert f"HubRepository acme/shop: production still runs acme/shop@{digest(life, 'one')}" in said
+    assert f"HubRepository acme/shop: production still needs acme/shop@{digest(life, 'one')}" in said
 
 
 async def test_the_old_repository_goes_when_an_image_of_the_new_one_has_proven_itself() -> None:
@@ -52,6 +53,20 @@ async def test_the_old_repository_goes_when_an_image_of_the_new_one_has_proven_i
     await polls(life)
     assert list(life.out.hub.held) == ["acme/shop2"]
     assert life.condition("shop", "CleanupVerified", REGISTRY) is None
+
+
+async def test_the_old_repository_stays_for_a_rollback_that_waits_to_go_back_to_an_image_of_it() -> None:
+    life = await moved()
+    for name, target in (("two", {}), ("back", {"rollbackTo": "one"})):
+        life.out.clock.advance(timedelta(seconds=5))
+        life.record(name, **target)
+        await life.turn(name)
+    await life.live("two")
+    assert life.reason("two") == "True/Succeeded"
+    await polls(life)
+    assert sorted(life.out.hub.held) == ["acme/shop", "acme/shop2"]
+    await life.live("back")
+    assert (life.reason("back"), digest(life, "back")) == ("True/Succeeded", digest(life, "one"))
 
 
 async def test_a_project_that_goes_takes_a_repository_along_whose_image_it_runs() -> None:

@@ -79,10 +79,11 @@ async def test_a_holder_who_was_stopped_before_it_could_tell_of_it_is_gone_back_
     assert digest(life, "back") == digest(life, "v1")
 
 
-async def test_a_rollback_that_holds_the_environment_does_not_choose_again() -> None:
+@pytest.mark.parametrize("target", ["lastHealthy", "v1"])
+async def test_a_rollback_that_holds_the_environment_does_not_choose_again(target: str) -> None:
     life = await three("Healthy")
     life.out.clock.advance(timedelta(seconds=5))
-    life.record("back", rollbackTo="lastHealthy")
+    life.record("back", rollbackTo=target)
     while life.holder() != "back":
         verdict = await life.turn("back")
         life.out.clock.advance(verdict.after or timedelta(0))
@@ -91,3 +92,33 @@ async def test_a_rollback_that_holds_the_environment_does_not_choose_again() -> 
     image = digest(life, "back")
     await life.live("back")
     assert (life.reason("back"), digest(life, "back")) == ("True/Succeeded", image)
+
+
+@pytest.mark.parametrize("target", ["lastHealthy", "v1"])
+@pytest.mark.parametrize("at_work", [True, False])
+async def test_what_a_rollback_goes_back_to_is_not_pruned_before_it_has_ended(target: str, at_work: bool) -> None:
+    """Deployments that end at once make older ones surplus, while it is at work or still waits for its turn."""
+    life = running(historyLimit=1, **DELETE)
+    assert await deploy(life, "v1") == "True/Succeeded"
+    assert await deploy(life, "v2") == "True/Succeeded"
+    if not at_work:
+        life.out.clock.advance(timedelta(seconds=5))
+        life.record("v3")
+        await life.turn("v3")
+    image = digest(life, "v1")
+    life.out.clock.advance(timedelta(seconds=5))
+    life.record("back", rollbackTo=target)
+    await life.turn("back")
+    life.out.clock.advance(timedelta(seconds=5))
+    life.record("push", concurrencyPolicy="Forbid")
+    await life.live("push")
+    assert life.reason("push") == "True/ConcurrencyForbidden"
+    await polls(life)
+    assert not life.is_deleted("v1")
+    if not at_work:
+        life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "v3", {"spec": {"cancel": True}})
+        await life.live("v3")
+    await life.live("back")
+    assert (life.reason("back"), digest(life, "back")) == ("True/Succeeded", image)
+    await polls(life)
+    assert life.is_deleted("v1")

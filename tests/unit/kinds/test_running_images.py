@@ -84,6 +84,24 @@ async def test_an_image_that_was_last_healthy_by_a_rollback_stays(environment: s
     assert image in tags(life)
 
 
+async def test_the_image_that_a_rollback_waits_to_go_back_to_stays() -> None:
+    life = running(**DELETE)
+    assert await deploy(life, "tried", environment="pr-7", ttl="1h") == "True/Succeeded"
+    image = digest(life, "tried")
+    life.out.clock.advance(timedelta(seconds=5))
+    life.record("slow")
+    await life.turn("slow")
+    life.out.clock.advance(timedelta(seconds=5))
+    life.record("back", rollbackTo="tried")
+    await life.turn("back")
+    await life.expire("tried")
+    assert image in tags(life)
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "slow", {"spec": {"cancel": True}})
+    await life.live("slow")
+    await life.live("back")
+    assert (life.reason("back"), digest(life, "back")) == ("True/Succeeded", image)
+
+
 async def test_an_image_that_nothing_runs_any_more_goes_with_its_record() -> None:
     life = running(**DELETE)
     await deploy(life, "old")
