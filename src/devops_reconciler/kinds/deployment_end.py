@@ -403,8 +403,12 @@ class DeploymentEnd(Telling):
             await self.save()
         outcome = await self.clean_up()
         verdict = await self.conclude_removal(outcome)
-        if verdict.released and not self.all_told and not self.removal_overdue():
-            # Its last words are in its status: it goes when the broker has them.
+        finished = self.conditions.get("Finished")
+        said = self.now if finished is None else finished.last_transition_time
+        patient = not self.removal_overdue() or self.now - said <= self.world.settings.cleanup_timeout
+        if verdict.released and not self.all_told and patient:
+            # Its last words are in its status: it goes when the broker has them. The first pass may come long after
+            # the deletion, so that time counts from when they were said, too.
             return replace(verdict, after=timedelta(seconds=1), released=False)
         return verdict
 

@@ -52,3 +52,36 @@ async def test_a_record_with_words_that_the_broker_does_not_have_waits_for_them(
     verdicts = [await life.turn("one") for _ in range(5)]
 
     assert not any(verdict.released for verdict in verdicts)
+
+
+async def test_last_words_are_waited_for_from_when_they_are_said_however_old_the_deletion_is() -> None:
+    """Nobody acted for long; the first pass says how it ended, before the sender has connected to the broker."""
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one")
+    await life.turn("one")
+    life.out.kubernetes.mark_deleted(DEPLOYMENT_RECORD, TEAM, "one")
+    life.out.clock.advance(timedelta(hours=1))
+    life.broker = False
+
+    assert not (await life.turn("one")).released
+    life.out.clock.advance(timedelta(minutes=4))
+    assert not (await life.turn("one")).released
+
+    life.broker = True
+    assert (await life.turn("one")).released
+    assert life.told("one")[-1]["result"] == "Cancelled"
+
+
+async def test_last_words_that_the_broker_does_not_take_hold_no_deletion_for_ever() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one")
+    await life.turn("one")
+    life.out.kubernetes.mark_deleted(DEPLOYMENT_RECORD, TEAM, "one")
+    life.broker = False
+    assert not (await life.turn("one")).released
+    life.out.clock.advance(timedelta(minutes=6))
+    assert (await life.turn("one")).released
