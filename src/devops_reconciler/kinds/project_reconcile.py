@@ -166,14 +166,23 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
         return [item for item, project in named if project == metadata["name"]]
 
     async def _prune(self, subject: Project) -> None:
-        """Delete finished records beyond `historyLimit`, but none that an environment needs; a few at a time."""
+        """Delete finished records beyond `historyLimit`, a few at a time.
+
+        None that an environment needs, and none with heartbeats that the broker has not got: a deletion does not wait
+        for it without limit.
+        """
         holders = {entry.name: entry.holder for entry in self.status.environments}
         found = surplus(await self._records(), holders, subject.spec.history_limit)
-        for record in found[:PRUNE_AT_ONCE]:
+        for record in [each for each in found if self._has_told_all(each)][:PRUNE_AT_ONCE]:
             metadata = record["metadata"]
             await self.world.kubernetes.delete(
                 DEPLOYMENT_RECORD, metadata["namespace"], metadata["name"], uid=metadata["uid"]
             )
+
+    def _has_told_all(self, record: dict[str, Any]) -> bool:
+        outbox = ((record.get("status") or {}).get("heartbeat") or {}).get("outbox") or ()
+        sent = self.context.confirmed(str(record["metadata"]["uid"]))
+        return all(entry["payload"]["sequence"] <= sent for entry in outbox)
 
 
 def leaving(there: Any, wanted: Any) -> Any:

@@ -8,6 +8,7 @@ from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD
 from tests.unit.world import TEAM
 
 from .life import Life
+from .test_running_images import deploy, polls, running
 
 
 async def finished() -> Life:
@@ -85,3 +86,19 @@ async def test_last_words_that_the_broker_does_not_take_hold_no_deletion_for_eve
     assert not (await life.turn("one")).released
     life.out.clock.advance(timedelta(minutes=6))
     assert (await life.turn("one")).released
+
+
+async def test_a_record_with_words_that_the_broker_does_not_have_is_not_pruned() -> None:
+    """However long the broker is away: a deletion would wait for it for some minutes only."""
+    life = running(historyLimit=1)
+    life.broker = False
+    for name in ("one", "two"):
+        assert await deploy(life, name) == "True/Succeeded"
+    await polls(life)
+    assert not life.is_deleted("one")
+
+    life.broker = True
+    await life.turn("one")
+    await polls(life)
+    assert life.is_deleted("one")
+    assert life.told("one")[-1]["result"] == "Succeeded"
