@@ -174,7 +174,9 @@ def _rollback_target(record: Record, rivals: Sequence[dict[str, Any]], holder: s
     status = target.get("status") or {}
     if not status.get("commit") or not status.get("image"):
         raise ValidationError(f"rollbackTo: {target['metadata']['name']} never came to an image; name another record")
-    release = Ledger.load(status.get("applied") or []).current("release")
+    ledger = Ledger.load(status.get("applied") or [])
+    gone = (entry for entry in reversed(ledger.entries) if entry.step == "release")  # with a preview that has expired
+    release = ledger.current("release") or next(gone, None)
     path = release.value.get("path") if release is not None else None
     return RollbackTarget(target["metadata"]["name"], status["commit"], status["image"], path)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devops_reconciler.services.kubernetes import DEVOPS_PROJECT
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from tests.unit.world import TEAM
 
 from .life import Life
@@ -62,6 +62,22 @@ async def test_a_folder_that_is_not_there_fails_that_deployment_and_no_later_one
     move(life, NEW)
     await polls(life)
     assert await deploy(life, "three", revision=commit_of(2)) == "True/Succeeded"
+
+
+async def test_a_rollback_takes_the_folder_of_its_commit_from_a_preview_that_has_expired_since() -> None:
+    life = await moved(environment="pr-7", ttl="1h")
+    life.out.clock.advance(timedelta(seconds=5))
+    life.record("slow")
+    await life.turn("slow")
+    life.out.clock.advance(timedelta(seconds=5))
+    life.record("back", rollbackTo="one")
+    await life.turn("back")
+    await life.expire("one")
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "slow", {"spec": {"cancel": True}})
+    await life.live("slow")
+    await life.live("back")
+    assert life.reason("back") == "True/Succeeded"
+    assert (source(life)["path"], source(life)["targetRevision"]) == (OLD, commit_of(1))
 
 
 async def test_a_rollback_takes_the_folder_of_its_commit() -> None:
