@@ -10,9 +10,9 @@ from ..api.errors import ValidationError
 from ..engine.ledger import CLOSED, Entry, Ledger
 from ..inputs.subject import mark_for
 from ..resources.argo_repository import ArgoRepository
-from ..resources.dns_record import DnsRecord
+from ..resources.dns_record import DnsRecord, naming
 from ..resources.image import Image
-from ..resources.marked import NAMESPACES, Marked, dns_mark, naming
+from ..resources.marked import NAMESPACES, Marked, dns_mark
 from ..resources.namespace import DestinationNamespace, PreviewNamespace
 from ..resources.world import World
 from ..services.argocd import same_url

@@ -6,21 +6,19 @@ rest written back as it was read. The record is written first and the mark after
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 from ..api.conditions import Reason
 from ..api.errors import ConflictError, Waiting
 from ..engine.ledger import EntryState, Ledger
 from ..engine.resource import Intent, Observation
-from ..services.godaddy_types import Record, relative_name
-from ..services.txt_registry import Ownership, TxtNaming, ownership_of
+from ..services.godaddy_types import Record, full_name, relative_name
+from ..services.txt_registry import ADDRESS_TYPES, Ownership, TxtNaming, ownership_of
 from .believing import AGAIN
 from .polling import pause
 from .world import ExternalResource, World
-
-ADDRESS_TYPES = ("A", "AAAA", "CNAME")
-"""What would answer for the host: an unmarked one of these at our name is a conflict."""
 
 
 class DnsRecord(ExternalResource):
@@ -53,19 +51,26 @@ class DnsRecord(ExternalResource):
     def _mine(self) -> tuple[str, ...]:
         return (self.data, *self.previous)
 
-    def _mark_name(self, world: World, type: str) -> str:
-        settings = world.settings
-        naming = TxtNaming(
-            settings.dns_txt_prefix or "", settings.dns_txt_suffix or "", settings.dns_txt_wildcard_replacement or ""
-        )
-        return relative_name(naming.checked_name(self.host, self.zone, type), self.zone)
+    def _mark_name(self, world: World) -> str:
+        return relative_name(naming(world).checked_name(self.host, self.zone, self.type), self.zone)
 
     def _owner_id(self, world: World) -> str:
         return world.settings.dns_txt_owner_id or world.cluster_id
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         records = await world.godaddy.zone_records(self.zone)
-        there = [r for r in records if r.name.lower() == self._name and r.type in ADDRESS_TYPES]
+        seen = self._seen(world, me, intent, records)
+        # Where nobody has our type, the host may still be somebody's, under another one.
+        other = next(self._others(world, me, records), None) if seen.owner is None else None
+        if other is None:
+            return seen
+        world.hosts.done(self.host, other)
+        return replace(seen, exists=True, owner=other)
+
+    def _seen(self, world: World, me: str, intent: Intent | None, records: tuple[Record, ...]) -> Observation:
+        """What the zone has for the host, and whose the record of our type is."""
+        there = self._answering(records)
+        self._mark_name(world)  # raises where ours could not be marked
         # What we have there under another type goes when this one comes; all else that answers for the host counts.
         displaced = {t for t in {r.type for r in there} - {self.type} if self._owner(world, records, t) == me}
         here = [r for r in there if r.type not in displaced]
@@ -94,15 +99,39 @@ class DnsRecord(ExternalResource):
             facts={"data": self.data},
         )
 
+    def _answering(self, records: tuple[Record, ...]) -> list[Record]:
+        return [r for r in records if r.type in ADDRESS_TYPES and r.name.lower() == self._name]
+
     def _owner(self, world: World, records: tuple[Record, ...], type: str) -> str | None:
-        """The resource of the mark on `type` where the mark is of our owner id; another owner id is another's mark."""
-        name = self._mark_name(world, type)
+        return self._owner_at(world, records, naming(world).name(self.host, type))
+
+    def _owner_at(self, world: World, records: tuple[Record, ...], name: str) -> str | None:
+        """The resource of the mark at a name where it is of our owner id; another owner id is another's mark."""
         for record in records:
-            if record.type == "TXT" and record.name.lower() == name:
+            if record.type == "TXT" and full_name(record.name, self.zone) == name:
                 found = ownership_of(record.data)
                 if found is not None:
                     return found.resource if found.owner == self._owner_id(world) else f"owner {found.owner}"
         return None
+
+    def _others(self, world: World, me: str, records: tuple[Record, ...]) -> Iterator[str]:
+        """Whoever else has a mark on the host, of whatever type.
+
+        A mark whose record is gone counts: its owner is about to repair that. One of the old form, without the type,
+        counts beside a record only, since external-dns leaves it behind.
+        """
+        named = naming(world)
+        typed = [named.name(self.host, each) for each in ADDRESS_TYPES]
+        for name in named.claims(self.host) if self._answering(records) else typed:
+            owner = self._owner_at(world, records, name)
+            if owner is not None and owner != me:
+                yield owner
+
+    async def check_takeover(self, world: World, me: str, owner: str | None) -> None:
+        """Of everyone who has a mark on the host: who takes it over takes it from all of them."""
+        others = self._others(world, me, await world.godaddy.zone_records(self.zone))
+        for each in dict.fromkeys((owner, *others)):
+            await super().check_takeover(world, me, each)
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
         for type in ADDRESS_TYPES:
@@ -141,7 +170,7 @@ class DnsRecord(ExternalResource):
             await world.godaddy.replace(self.zone, self.type, self._name, [*foreign, ours])
 
     async def _write_mark(self, world: World, me: str) -> None:
-        name = self._mark_name(world, self.type)
+        name = self._mark_name(world)
         there = await self._set(world, "TXT", name)
         if any(_is_mark(r, self._owner_id(world), me) for r in there):
             return
@@ -153,7 +182,7 @@ class DnsRecord(ExternalResource):
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await self._take_out(world, self.type, self._name, lambda r: any(same_data(r, data) for data in self._mine))
         owner = self._owner_id(world)
-        await self._take_out(world, "TXT", self._mark_name(world, self.type), lambda r: _is_mark(r, owner, me))
+        await self._take_out(world, "TXT", self._mark_name(world), lambda r: _is_mark(r, owner, me))
 
     async def _set(self, world: World, type: str, name: str) -> tuple[Record, ...]:
         """The set as it is now, to be written back with ours in it or without.
@@ -192,7 +221,7 @@ class DnsRecordRemoval(DnsRecord):
     """The same record, looked at for its removal: gone is what no nameserver gives any more."""
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        seen = await super().observe(world, me, intent)
+        seen = self._seen(world, me, intent, await world.godaddy.zone_records(self.zone))
         if seen.exists and seen.owner == me:
             return seen
         left = [data for data in self._mine if data not in (seen.preimage or ())]
@@ -218,6 +247,14 @@ def applied_before(ledger: Ledger, step: str, zone: str, host: str, data: str) -
             if entry.intent is not None or entry.state is not EntryState.ACTIVE:
                 found += [entry.value.get("data"), *entry.value.get("previous", ())]
     return tuple(sorted({value for value in found if value and value != data}))
+
+
+def naming(world: World) -> TxtNaming:
+    """Where marks are in DNS, by the settings."""
+    settings = world.settings
+    return TxtNaming(
+        settings.dns_txt_prefix or "", settings.dns_txt_suffix or "", settings.dns_txt_wildcard_replacement or ""
+    )
 
 
 def same_data(record: Record, data: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..services.godaddy_types import APEX, Record
+from ..services.godaddy_types import Record, full_name
 from ..services.jenkins_types import FOLDER_CLASS
 from ..services.kubernetes import INGRESS, NAMESPACE, SECRET
 from ..services.kubernetes_kinds import Kind
@@ -16,7 +16,7 @@ from ..services.txt_registry import ADDRESS_TYPES, TxtNaming, ownership_of
 from .argo_application import ArgoApplication
 from .argo_project import ArgoProject
 from .argo_repository import ArgoRepository
-from .dns_record import DnsRecord
+from .dns_record import DnsRecord, naming
 from .hub_repository import HubRepository
 from .image import Image
 from .ingress import IngressRoute
@@ -162,16 +162,3 @@ def _about(records: Iterable[Record], zone: str, mark_name: str, named: TxtNamin
         if record.type in ADDRESS_TYPES and named.name(host, record.type) == mark_name:
             return f"{record.type} {host}"
     return None
-
-
-def naming(world: World) -> TxtNaming:
-    """Where marks are in DNS, by the settings."""
-    settings = world.settings
-    return TxtNaming(
-        settings.dns_txt_prefix or "", settings.dns_txt_suffix or "", settings.dns_txt_wildcard_replacement or ""
-    )
-
-
-def full_name(relative: str, zone: str) -> str:
-    """The full name of a record, in lower case."""
-    return zone.lower() if relative == APEX else f"{relative}.{zone}".lower()

@@ -79,3 +79,9 @@ def relative_name(host: str, zone: str) -> str:
     if not root or not full.endswith(f".{root}") or full == f".{root}":
         raise ValidationError(f"host {host!r} is not in zone {zone!r}: take a host that ends in '.{root}'")
     return full[: -len(root) - 1]
+
+
+def full_name(relative: str, zone: str) -> str:
+    """The full name of a record, in lower case."""
+    root = zone.rstrip(".").lower()
+    return root if relative == APEX else f"{relative}.{root}".lower()

@@ -45,8 +45,14 @@ class TxtNaming:
         return f"{_filled(self.prefix, '')}{first}{_filled(self.suffix, '')}{dot}{rest}".lstrip(".")
 
     def claims(self, host: str) -> tuple[str, ...]:
-        """All names where somebody's mark on an address or alias at `host` may be: for reading."""
-        return (*(self.name(host, each) for each in ADDRESS_TYPES), self.legacy_name(host))
+        """All names where somebody's mark on an address or alias at `host` may be: for reading.
+
+        The old name is none of them where it is that of a mark on another host, as external-dns reads it too:
+        `a-shop` marks `A shop`. With a template the versions that knew one wrote the type as well.
+        """
+        typed, old = tuple(self.name(host, each) for each in ADDRESS_TYPES), self.legacy_name(host)
+        of_another = old.startswith(tuple(f"{self.prefix.lower()}{each.lower()}-" for each in ADDRESS_TYPES))
+        return typed if self._templated or of_another else (*typed, old)
 
     def problem(self, host: str, zone: str, record_type: str) -> str | None:
         """Why a record at `host` cannot be marked, in words that say what to do, or None when it can.

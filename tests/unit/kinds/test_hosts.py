@@ -108,9 +108,10 @@ def test_a_first_one_that_never_comes_again_holds_it_for_minutes_only() -> None:
     assert ingress(life) is not None
 
 
+@pytest.mark.parametrize("target", ["203.0.113.66", "2001:db8::66", "lb.example.net"])
 @pytest.mark.parametrize("adoption", ["Always", "IfUnowned"])
-def test_adoption_takes_nothing_from_a_living_project_of_another_namespace(adoption: str) -> None:
-    life = tried(adoption=adoption)
+def test_adoption_takes_nothing_from_a_living_project_of_another_namespace(adoption: str, target: str) -> None:
+    life = tried(adoption=adoption, ingress={"host": HOST, "target": target})
     life.out.kubernetes.put(
         DEVOPS_PROJECT, "team-b", {"metadata": {"name": "theirs", "uid": "uid-of-theirs"}, "spec": {}}
     )
@@ -127,13 +128,28 @@ def test_adoption_takes_nothing_from_a_living_project_of_another_namespace(adopt
     assert life.reason("shop", "Stalled", "RegistrySettings") == "True/OwnershipConflict"
 
 
+@pytest.mark.parametrize("target", ["203.0.113.66", "2001:db8::66"])
 @pytest.mark.parametrize("owner", [THEIRS, OTHER])
-def test_adoption_takes_what_a_dead_project_has_left(owner: str) -> None:
-    life = tried(adoption="Always")
+def test_adoption_takes_what_a_dead_project_has_left(owner: str, target: str) -> None:
+    life = tried(adoption="Always", ingress={"host": HOST, "target": target})
     held_by(life.out, owner)
     life.set_up()
     assert ingress(life) is not None
     assert any(r.type == "TXT" and ME in r.data for r in life.out.godaddy.zones["example.com"])
+
+
+@pytest.mark.parametrize("first", ["a-shop", "aaaa-shop"])
+async def test_adoption_asks_everyone_who_has_a_mark_on_the_host(first: str) -> None:
+    """A dead project has left one of the two marks, and the other one is a living one's."""
+    out = outside(reconciler_namespaces=(TEAM, "team-b"))
+    out.kubernetes.put(DEVOPS_PROJECT, "team-b", {"metadata": {"name": "theirs", "uid": "uid-of-theirs"}, "spec": {}})
+    for type, data in (("A", "198.51.100.9"), ("AAAA", "2001:db8::9")):
+        name = f"{type.lower()}-shop"
+        text = Ownership(owner="owner-1", resource=OTHER if name == first else THEIRS).value()
+        out.godaddy.zones["example.com"] += [Record(type, "shop", data, 600), Record("TXT", name, text, 600)]
+    for wanted in (CLAIMED, CLAIMED.model_copy(update={"type": "CNAME", "data": "lb.example.net"})):
+        with pytest.raises(ConflictError, match="in another namespace"):
+            await HostClaim(wanted, None, Adoption.ALWAYS).check(out.world, ME)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from devops_reconciler.resources.dns_record import DnsRecord, applied_before
 from devops_reconciler.services.godaddy_types import Record
 from devops_reconciler.services.txt_registry import Ownership, ownership_of
 from tests.unit.fakes.line import Crash
-from tests.unit.world import ME, OTHER, outside
+from tests.unit.world import ME, outside
 
 from .hand import Hand, changed, policy
 
@@ -68,16 +68,6 @@ async def test_an_unmarked_record_at_our_name_is_a_conflict_and_stays() -> None:
         assert hand.reason(outcome) == "OwnershipConflict"
         await hand.remove()
         assert hand.out.godaddy.zones[ZONE] == [there]
-
-
-@pytest.mark.parametrize("owner", [Ownership("owner-1", OTHER), Ownership("someone", ME), Ownership("x", "ingress/a")])
-async def test_a_record_with_another_owners_mark_is_a_conflict_and_stays(owner: Ownership) -> None:
-    hand = Hand()
-    there = [a("203.0.113.7"), txt(owner.value())]
-    place(hand, *there)
-    assert hand.reason(await hand.bring(RECORD)) == "OwnershipConflict"
-    await hand.remove()
-    assert hand.out.godaddy.zones[ZONE] == there
 
 
 async def test_other_types_at_the_name_never_conflict() -> None:

@@ -50,6 +50,18 @@ def test_claims_of_others_may_be_at_any_of_these_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("naming", "host"),
+    [
+        (TxtNaming(), "a-shop.example.com"),
+        (TxtNaming(prefix="ext-", suffix="-x"), "cname-shop.example.com"),
+        (TxtNaming(prefix="%{record_type}."), "a.shop.example.com"),
+    ],
+)
+def test_an_old_name_that_is_the_name_of_another_hosts_mark_claims_nothing(naming: TxtNaming, host: str) -> None:
+    assert naming.claims(host) == tuple(naming.name(host, each) for each in ("A", "AAAA", "CNAME"))
+
+
+@pytest.mark.parametrize(
     ("naming", "host", "word"),
     [
         (TxtNaming(), "example.com", "DNS_TXT_PREFIX"),
