@@ -123,3 +123,58 @@ async def test_the_end_is_proven_at_the_nameservers(target: Target) -> None:
     for each in target.standin.nameservers:
         each.lag = 0.0
     assert (await target.hand.remove()).ready
+
+
+@pytest.mark.parametrize(
+    ("record", "type", "data"),
+    [
+        (RECORD, "A", RECORD.data),
+        (ALIAS, "CNAME", "LB.example.net"),
+        (RECORD, "CNAME", "lb.example.net"),
+        (changed(ALIAS, data=ZONE), "CNAME", "@"),
+        (changed(RECORD, type="AAAA", data="2001:db8::7"), "AAAA", "2001:DB8:0::7"),
+    ],
+)
+async def test_what_a_wildcard_gives_instead_holds_no_removal(
+    target: Target, record: DnsRecord, type: str, data: str
+) -> None:
+    target.standin.zone(ZONE).add(type, "*", data, 600)
+    await target.hand.bring(record)
+    assert (await target.hand.remove()).ready
+    assert target.standin.zone(ZONE).find(record.type, "shop") == []
+    assert target.standin.zone(ZONE).values(type, "*") == [data]
+
+
+@pytest.mark.parametrize(
+    ("type", "name", "data"),
+    [("A", "*", "198.51.100.1"), ("A", "*.preview", RECORD.data), ("AAAA", "*", "2001:db8::7")],
+)
+async def test_a_value_that_no_wildcard_explains_holds_the_removal(
+    target: Target, type: str, name: str, data: str
+) -> None:
+    target.standin.zone(ZONE).add(type, name, data, 600)
+    await target.hand.bring(RECORD)
+    target.hand.out.clock.advance(timedelta(minutes=5))
+    for each in target.standin.nameservers:
+        each.lag = 200.0
+    with pytest.raises(AssertionError, match="still gives 203"):
+        await target.hand.remove(most=4)
+    for each in target.standin.nameservers:
+        each.lag = 0.0
+    assert (await target.hand.remove()).ready
+
+
+async def test_a_wildcard_is_gone_itself_when_no_nameserver_gives_it_any_more(target: Target) -> None:
+    out = target.hand.out
+    settings = out.world.settings.model_copy(update={"dns_txt_wildcard_replacement": "any"})
+    out.world = replace(out.world, settings=settings)
+    await target.hand.bring(changed(RECORD, host="*.preview.example.com"))
+    out.clock.advance(timedelta(minutes=5))
+    for each in target.standin.nameservers:
+        each.lag = 200.0
+    with pytest.raises(AssertionError, match="still gives 203"):
+        await target.hand.remove(most=4)
+    for each in target.standin.nameservers:
+        each.lag = 0.0
+    assert (await target.hand.remove()).ready
+    assert target.standin.zone(ZONE).find("A", "*.preview") == []

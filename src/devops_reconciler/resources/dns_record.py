@@ -14,8 +14,10 @@ from ..api.conditions import Reason
 from ..api.errors import ConflictError, Waiting
 from ..engine.ledger import EntryState, Ledger
 from ..engine.resource import Intent, Observation
-from ..services.godaddy_types import Record, full_name, relative_name
+from ..services.dns import normal
+from ..services.godaddy_types import APEX, Record, full_name, relative_name
 from ..services.txt_registry import ADDRESS_TYPES, Ownership, TxtNaming, ownership_of
+from ..services.wildcard import synthesized
 from .believing import AGAIN
 from .polling import pause
 from .world import ExternalResource, World
@@ -218,13 +220,16 @@ class DnsRecord(ExternalResource):
 
 
 class DnsRecordRemoval(DnsRecord):
-    """The same record, looked at for its removal: gone is what no nameserver gives any more."""
+    """The same record, looked at for its removal: gone is what no nameserver gives any more, but for what a wildcard
+    gives in its place: that answers as soon as the host is gone."""
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        seen = self._seen(world, me, intent, await world.godaddy.zone_records(self.zone))
+        records = await world.godaddy.zone_records(self.zone)
+        seen = self._seen(world, me, intent, records)
         if seen.exists and seen.owner == me:
             return seen
-        left = [data for data in self._mine if data not in (seen.preimage or ())]
+        there, given = seen.preimage or (), self._of_wildcard(records)
+        left = [data for data in self._mine if data not in there and normal(self.type, data) not in given]
         if intent is None or intent.op != "delete" or not left:
             return seen
         shown = await world.nameservers.gone(self.zone, self.host, self.type, left)
@@ -232,6 +237,11 @@ class DnsRecordRemoval(DnsRecord):
             return seen
         after = pause(world.clock.now() - intent.at, world.settings.dns_poll_interval)
         return Observation(exists=True, owner=me, deleting=True, message=shown.detail, after=after)
+
+    def _of_wildcard(self, records: tuple[Record, ...]) -> set[str]:
+        """What nameservers give for the host once it is gone, as they give it: no trace of ours."""
+        found = [r for r in synthesized(records, self.zone, self.host) if r.type == self.type]
+        return {normal(self.type, self.zone if r.data == APEX else r.data) for r in found}
 
 
 def applied_before(ledger: Ledger, step: str, zone: str, host: str, data: str) -> tuple[str, ...]:
