@@ -40,8 +40,7 @@ class Vendors:
     def all(self) -> list[Examination]:
         """In the order of a deployment."""
         s = self.clients.settings
-        zones = [zone for zone in s.dns_allowed_zones.everywhere or () if "*" not in zone]
-        zones += [z for _, names in s.dns_allowed_zones.by_namespace for z in names if "*" not in z and z not in zones]
+        zones = s.dns_allowed_zones.names()
         return [
             *self._git_hosts(),
             self._http("jenkins", s.jenkins_endpoint, self._jenkins, "JENKINS_USERNAME and JENKINS_TOKEN"),
@@ -85,11 +84,15 @@ class Vendors:
         finding.identity = s.dockerhub_username or ""
         if s.dockerhub_username is None:
             finding.notes.append("DOCKERHUB_USERNAME is not set: calls carry no login")
-        if s.dockerhub_namespace is None:
-            finding.notes.append("DOCKERHUB_NAMESPACE is not set: the login was not tried")
-            return
-        await hub.ping(s.dockerhub_namespace)
-        finding.may.append(f"list repositories of {s.dockerhub_namespace}")
+        known = s.known_registry_namespaces
+        if known:
+            await hub.ping(known[0])
+            finding.may.append(f"list repositories of {known[0]}")
+        elif s.dockerhub_username is not None or s.allowed_registry_namespaces:
+            await hub.log_in()
+            finding.may.append("log in")
+        else:
+            finding.notes.append("DOCKERHUB_NAMESPACE is not set: no project can have images")
 
     async def _registry(self, finding: Finding) -> None:
         finding.identity = self.clients.settings.dockerhub_username or "anonymous"
@@ -127,7 +130,7 @@ class Vendors:
         else:
             finding.may.append("work with applications, projects and repositories")
 
-    async def _godaddy(self, zones: list[str], finding: Finding) -> None:
+    async def _godaddy(self, zones: tuple[str, ...], finding: Finding) -> None:
         s, godaddy = self.clients.settings, self.clients.godaddy()
         if s.godaddy_api_key is None:
             finding.notes.append("GODADDY_API_KEY is not set: no record can be made")

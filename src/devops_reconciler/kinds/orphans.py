@@ -137,18 +137,13 @@ def _who(owner: Mapping[str, Any]) -> str:
 
 def _hub_namespaces(world: World, objects: Iterable[Object]) -> set[str]:
     """Those of the settings that are no patterns, and those that resources have used."""
-    allowed = world.settings.allowed_registry_namespaces
-    named = [*(allowed.everywhere or ()), *(value for _, values in allowed.by_namespace for value in values)]
-    found = {each for each in named if "*" not in each}
-    if world.settings.dockerhub_namespace:
-        found.add(world.settings.dockerhub_namespace)
-    return found | {str(value["namespace"]) for value in _values(objects, HubRepository.__name__)}
+    known = world.settings.known_registry_namespaces
+    return set(known) | {str(value["namespace"]) for value in _values(objects, HubRepository.__name__)}
 
 
 def _zones(world: World, objects: Iterable[Object]) -> set[str]:
-    allowed = world.settings.dns_allowed_zones
-    named = [*(allowed.everywhere or ()), *(value for _, values in allowed.by_namespace for value in values)]
-    return {each for each in named if "*" not in each} | {str(value["zone"]) for value in _values(objects, "DnsRecord")}
+    known = world.settings.dns_allowed_zones.names()
+    return set(known) | {str(value["zone"]) for value in _values(objects, "DnsRecord")}
 
 
 def _values(objects: Iterable[Object], kind: str) -> list[dict[str, Any]]:

@@ -50,6 +50,11 @@ class AllowList:
         """Whether a pattern for this namespace matches the value; False where nothing is said about the namespace."""
         return any(fnmatchcase(value, pattern) for pattern in self.for_namespace(namespace) or ())
 
+    def names(self) -> tuple[str, ...]:
+        """What stands in it as a name and not as a pattern, each once, what is for all first: what can be asked for."""
+        patterns = [*(self.everywhere or ()), *(value for _, values in self.by_namespace for value in values)]
+        return tuple(dict.fromkeys(pattern for pattern in patterns if "*" not in pattern))
+
     def __bool__(self) -> bool:
         return self.everywhere is not None or bool(self.by_namespace)
 

@@ -104,6 +104,12 @@ class RegistryVariables(VariableGroup):
     registry_request_budget: Annotated[Budget, Doc("Requests to the registry.", "300")] = 600
 
     @property
+    def known_registry_namespaces(self) -> tuple[str, ...]:
+        """The registry namespaces that are known by name, that of projects which name none first."""
+        own = (self.dockerhub_namespace,) if self.dockerhub_namespace else ()
+        return tuple(dict.fromkeys((*own, *self.allowed_registry_namespaces.names())))
+
+    @property
     def registry_is_default(self) -> bool:
         """Whether images are at Docker Hub, so that their names carry no registry host."""
         return self.registry_endpoint == DEFAULT_REGISTRY_ENDPOINT

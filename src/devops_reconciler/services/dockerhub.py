@@ -54,6 +54,13 @@ class DockerHub:
         self._http = http
         self._login = HubLogin(http, username=username, secret=secret, clock=clock)
 
+    async def log_in(self) -> None:
+        """Prove that Docker Hub takes our login, where no namespace is known to `ping`.
+
+        A login that it took within the last ten minutes proves it: asking again for each look could lock the account.
+        """
+        await self._login.token()
+
     async def ping(self, namespace: str) -> None:
         """Prove that Docker Hub answers and takes our login: lists at most one repository of `namespace`."""
         path = f"/v2/namespaces/{_quoted(namespace)}/repositories?page=1&page_size=1"

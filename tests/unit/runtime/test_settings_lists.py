@@ -34,6 +34,12 @@ def test_nothing_said_is_not_the_same_as_nothing_allowed() -> None:
     assert allowed
 
 
+def test_its_names_are_what_is_no_pattern_each_once() -> None:
+    allowed = AllowList.parse("team-a=a.example,*.b.example,common; common ,common;team-b=*")
+    assert allowed.names() == ("common", "a.example")
+    assert AllowList().names() == ()
+
+
 @pytest.mark.parametrize("text", ["a=b=c", "Team=x", "=x", "a=x;a=y", "sh[o]p", "a b", "x?"])
 def test_what_is_no_list(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
