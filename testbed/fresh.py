@@ -21,6 +21,7 @@ GENERATED: tuple[tuple[tuple[str, ...], str], ...] = (
     (("crds",), "deploy/chart/devops-reconciler/files/crds.yaml"),
     (("config", "reference"), "docs/reference/configuration.md"),
     (("audit", "schema"), "docs/reference/audit.schema.json"),
+    (("watch", "--schema"), "docs/reference/watch.schema.json"),
     (("config", "metrics"), "docs/reference/metrics.md"),
 )
 

@@ -243,10 +243,15 @@ def watch(
     deployment: Annotated[Optional[str], typer.Option(help="Only this deployment; ends with it.")] = None,  # noqa: UP045
     namespace: Text = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON line per change.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Only print the JSON Schema of such a line.")] = False,
 ) -> None:
     """Show deployments live: a progress bar each, until they end."""
     from .watch import watch_deployments
+    from .watch_line import schema_text
 
+    if schema:
+        _print(schema_text())
+        return
     raise SystemExit(watch_deployments(os.environ, project, deployment, namespace, as_json=json))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from ..api.deployment_record import PRODUCTION
 from ..api.errors import ConflictError, ExternalServiceError
 from ..runtime.clock import Clock, SystemClock
 from ..runtime.logs import Redactor
@@ -21,6 +20,7 @@ from ..runtime.manager import Backoff
 from ..services.kubernetes import DEPLOYMENT_RECORD, Kubernetes, Listing
 from ..services.kubernetes_access import find_cluster, open_cluster
 from .hiding import hidden, hider
+from .watch_line import line_of, line_of_deleted
 
 DEFAULT_NAMESPACE = "freeleaps-devops-system"
 AGAIN = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=15))
@@ -85,7 +85,7 @@ async def _follow(
     while True:
         there = {item["metadata"]["name"] for item in listing.items}
         for name in shown.keys() - there:
-            shown[name] = view.show(_gone(name, shown[name]))
+            shown[name] = view.show(line_of_deleted(name, shown[name]))
         for item in listing.items:
             _note(item, shown, view, project, deployment)
         if _ended(shown):
@@ -97,7 +97,7 @@ async def _follow(
                     outage.is_over()
                     name = item["metadata"].get("name")
                     if kind == "DELETED" and name in shown:
-                        shown[name] = view.show(_gone(name, shown[name]))
+                        shown[name] = view.show(line_of_deleted(name, shown[name]))
                     elif kind in ("ADDED", "MODIFIED"):
                         _note(item, shown, view, project, deployment)
                     if _ended(shown):
@@ -132,13 +132,6 @@ def _note(
         shown[name] = view.show(line)
 
 
-def _gone(name: str, last: Mapping[str, Any]) -> dict[str, Any]:
-    """The last line of a record that was deleted before it had ended."""
-    if last["terminal"]:
-        return dict(last)
-    return {**last, "terminal": True, "result": "Failed", "message": f"{name} was deleted"}
-
-
 def _ended(shown: Mapping[str, Mapping[str, Any]]) -> bool:
     return bool(shown) and all(line["terminal"] for line in shown.values())
 
@@ -151,32 +144,6 @@ def _is_wanted(item: dict[str, Any], project: str | None, deployment: str | None
     if deployment is not None and item["metadata"]["name"] != deployment:
         return False
     return project is None or item["spec"]["projectRef"]["name"] == project
-
-
-def line_of(item: dict[str, Any]) -> dict[str, Any]:
-    """What is shown of a record; also the line of `--json`."""
-    status = item.get("status") or {}
-    conditions = {c["type"]: c for c in status.get("conditions") or ()}
-    finished = conditions.get("Finished", {})
-    ready = conditions.get("Ready", {})
-    done = finished.get("status") == "True"
-    reason = finished.get("reason") if done else ready.get("reason")
-    result = None
-    if done:
-        result = reason if reason in ("Succeeded", "Cancelled", "Superseded") else "Failed"
-    return {
-        "deployment": item["metadata"]["name"],
-        "project": item["spec"]["projectRef"]["name"],
-        "environment": item["spec"].get("environment", PRODUCTION),
-        "step": status.get("step"),
-        "percent": status.get("percent", 0),
-        "eta_seconds": status.get("etaSeconds"),
-        "message": ready.get("message", ""),
-        "url": status.get("url"),
-        "terminal": done,
-        "result": result,
-        "reason": reason,
-    }
 
 
 class _View:

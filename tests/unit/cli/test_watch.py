@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
 from devops_reconciler.api.errors import ConflictError, CredentialsError, ExternalServiceError
-from devops_reconciler.cli.watch import AGAIN, _follow, _Outage, _View, line_of
+from devops_reconciler.cli.watch import AGAIN, _follow, _JsonView, _Outage, _View
+from devops_reconciler.cli.watch_line import WatchLine, line_of, line_of_deleted, schema_text
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.logs import Redactor
 from devops_reconciler.services.kubernetes import Kind, Listing
@@ -215,3 +218,38 @@ def test_a_line_says_all_that_a_script_needs() -> None:
     assert (ended["terminal"], ended["result"], ended["reason"]) == (True, "Failed", "BuildFailed")
     fresh = line_of({"metadata": {"name": "one"}, "spec": {"projectRef": {"name": "shop"}}})
     assert (fresh["terminal"], fresh["percent"], fresh["reason"]) == (False, 0, None)
+
+
+async def test_each_line_that_is_printed_is_one_of_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    at_work = record("one", step="build", percent=40, etaSeconds=12, url="http://x/")
+    events: list[Event] = [
+        ("ADDED", {"metadata": {"name": "two"}, "spec": {"projectRef": {"name": "shop"}, "environment": "pr-7"}}),
+        ("MODIFIED", record("one", "Succeeded", percent=100, etaSeconds=0)),
+        ("ADDED", record("three")),
+        ("MODIFIED", record("three", "BuildFailed")),
+        ("DELETED", {"metadata": {"name": "two"}}),
+    ]
+    view = _JsonView(Redactor(lambda: set()))
+    code = await _follow(cast(Any, Script(([at_work], events))), "team-a", None, None, view, _Outage(Pauses(), view))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (code, len(lines)) == (1, 6)
+    for line in lines:
+        assert WatchLine.model_validate(line).model_dump(mode="json") == line
+    assert [line["result"] for line in lines if line["terminal"]] == ["Succeeded", "Failed", "Failed"]
+
+
+def test_the_schema_has_all_fields_of_a_line_with_words_for_each_and_takes_no_other() -> None:
+    schema, line = json.loads(schema_text()), line_of(record())
+    assert schema["additionalProperties"] is False
+    assert list(schema["properties"]) == list(line) == schema["required"]
+    assert [name for name, field in schema["properties"].items() if not field.get("description")] == []
+    with pytest.raises(ValidationError):
+        WatchLine.model_validate({**line, "more": 1})
+
+
+def test_the_line_of_what_was_deleted_says_so_and_an_end_stays() -> None:
+    last = line_of(record("one", step="build", percent=40))
+    deleted = {"message": "one was deleted", "terminal": True, "result": "Failed"}
+    assert line_of_deleted("one", last) == {**last, **deleted}
+    ended = line_of(record("one", "Succeeded"))
+    assert line_of_deleted("one", ended) == ended
