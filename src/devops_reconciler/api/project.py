@@ -94,15 +94,6 @@ class ChildStatus(StatusModel):
     """The message of its condition Ready."""
 
 
-class LastMessage(StatusModel):
-    """The message that was last applied to the spec; an older one is ignored."""
-
-    event_id: str
-    """Its event_id."""
-    timestamp: Timestamp
-    """Its timestamp."""
-
-
 class DevOpsProjectStatus(ResourceStatus):
     """How the project is."""
 
@@ -112,5 +103,3 @@ class DevOpsProjectStatus(ResourceStatus):
     """The four children and their readiness."""
     url: str | None = None
     """Address of production."""
-    last_message: LastMessage | None = None
-    """The DevOpsInitialize message that was last applied."""

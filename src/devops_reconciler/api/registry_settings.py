@@ -29,4 +29,4 @@ class RegistrySettingsStatus(ResourceStatus):
     image: str | None = None
     """The repository as the build and the manifests name it."""
     url: str | None = None
-    """Address of the repository's page."""
+    """Address of the repository's page; absent where DOCKERHUB_ENDPOINT is not Docker Hub's own."""
