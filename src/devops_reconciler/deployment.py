@@ -183,6 +183,7 @@ class _Steps:
             revision=it.rollback.commit if it.rollback else it.revision,
             username=it.git.username if it.git else "",
             password=it.git.password if it.git else "",
+            ours=it.git is not None and it.git.ours,
             finds_path=it.asks_commit,
         )
 

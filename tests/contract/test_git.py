@@ -131,4 +131,13 @@ async def test_each_operation_is_observed(server: GitServer, shop: Repository) -
     await client.resolve(shop.url, "main")
     with pytest.raises(ValidationError):
         await client.probe(f"http://{server.address}/nowhere.git")
-    assert seen == [("git", "resolve", "ok"), ("git", "probe", "RepositoryUnreadable")]
+    shop.credentials = Credentials("robot", SECRET)
+    for ours in (True, False):
+        with pytest.raises(CredentialsError):
+            await client.resolve(shop.url, "main", GitCredentials("robot", "other", ours=ours))
+    assert seen == [
+        ("git", "resolve", "ok"),
+        ("git", "probe", "RepositoryUnreadable"),
+        ("git", "resolve", "CredentialsInvalid"),
+        ("git", "resolve", "ProjectCredentialsInvalid"),
+    ]

@@ -195,7 +195,8 @@ class Vendors:
             return
         finding.identity = f"{finding.identity}, {username}" if finding.identity else username
         try:
-            found = await clients.git().resolve(url, "HEAD", GitCredentials(username, token, host_of(url)))
+            login = GitCredentials(username, token, host_of(url), ours=True)
+            found = await clients.git().resolve(url, "HEAD", login)
         except CredentialsError:
             finding.fail(f"{username} may not read {url}", f"check {who.upper()}_USERNAME and {who.upper()}_TOKEN")
             return

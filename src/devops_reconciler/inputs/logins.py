@@ -25,11 +25,15 @@ GIT_HOST_ANNOTATION = "freeleaps.com/git-host"
 
 @dataclass(frozen=True)
 class Login:
-    """User name and password. `version` changes with them and does not tell them."""
+    """User name and password. `version` changes with them and does not tell them.
+
+    `ours`: of an account of the operator; else of a project's own Secret.
+    """
 
     username: str
     password: SecretStr
     version: str
+    ours: bool
 
 
 def version_of(scope: str, username: str, password: str) -> str:
@@ -61,7 +65,7 @@ async def _login(world: World, namespace: str, ref: SecretRef) -> tuple[dict[str
     password = data["password"].decode("utf-8", errors="replace").rstrip("\n")
     world.secrets.learn(username, password)
     version = version_of(secret["metadata"]["uid"], username, password)
-    return secret, Login(username, SecretStr(password), version)
+    return secret, Login(username, SecretStr(password), version, ours=False)
 
 
 def _default(world: World, username: str, password: str) -> Login | None:
@@ -69,7 +73,7 @@ def _default(world: World, username: str, password: str) -> Login | None:
     name, secret = world.secrets.current(username), world.secrets.current(password)
     if not name or not secret:
         return None
-    return Login(name, SecretStr(secret), version_of(world.cluster_id, name, secret))
+    return Login(name, SecretStr(secret), version_of(world.cluster_id, name, secret), ours=True)
 
 
 async def git_login(world: World, namespace: str, ref: SecretRef | None, url: str, *, jenkins: bool) -> Login | None:

@@ -22,7 +22,7 @@ async def read_project_file(
     Raises Refused when the repository or the branch cannot be read, ValidationError when the file is not usable.
     """
     login = await git_login(world, namespace, git.credentials_ref, git.url, jenkins=False)
-    credentials = GitCredentials(login.username, login.password.get_secret_value()) if login else None
+    credentials = GitCredentials(login.username, login.password.get_secret_value(), ours=login.ours) if login else None
     commit = await world.git.resolve(git.url, git.branch, credentials)
     if commit is None:
         text = f"{git.url} has no branch {git.branch!r}; push it, or set git.branch"

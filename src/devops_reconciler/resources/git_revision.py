@@ -30,6 +30,8 @@ class GitRevision(ExternalResource):
     revision: str
     username: str = Field(default="", exclude=True)
     password: SecretStr = Field(default=SecretStr(""), exclude=True)
+    ours: bool = Field(default=False, exclude=True)
+    """Whether the login is the operator's own account."""
     finds_path: bool = Field(default=False, exclude=True)
     """Whether it does; no part of the value, which is what a deployment that is under way is known by."""
 
@@ -38,7 +40,9 @@ class GitRevision(ExternalResource):
         return f"{self.url}#{self.revision}"
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        credentials = GitCredentials(self.username, self.password.get_secret_value()) if self.username else None
+        credentials = None
+        if self.username:
+            credentials = GitCredentials(self.username, self.password.get_secret_value(), ours=self.ours)
         commit = await world.git.resolve(self.url, self.revision, credentials)
         if commit is None:
             text = f"{self.url} has no branch, tag or commit {self.revision!r}; push it, or deploy another revision"

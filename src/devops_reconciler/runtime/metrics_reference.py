@@ -20,6 +20,10 @@ Labels have few values: kinds of resources, outcomes, services (`argocd`, `docke
 project that is deleted takes its figures along.
 
 - `devops_reconciler_breaker_state` is {", ".join(f"{at} for {name}" for at, name in enumerate(BREAKER_STATES))}.
+- `devops_reconciler_vendor_calls_total` has as `code` the status of the answer, or the name of the failure; of Git,
+  which has no status, `ok`, `timeout` or the reason. Where the login of a project's own Secret is refused, it is
+  `ProjectCredentialsInvalid` of Git, and 401 of the registry's operation `check login`, never `CredentialsInvalid` or
+  401 of `get token`, which are of the operator's accounts.
 - `devops_reconciler_queue_age_seconds` has `queue="messages"` (since the oldest message was sent that is taken and not
   acknowledged yet), `queue="objects"` (since the oldest object was woken whose pass has not begun) and
   `queue="deployments"` (since the oldest deployment was made for which nothing has been done yet; one that is paused

@@ -23,7 +23,7 @@ from ..runtime.slots import Slots
 from .addresses import Resolve, addresses_of, check_addresses, literal
 from .breaker import CircuitBreaker
 from .git_certificates import GitCertificates
-from .git_errors import SERVICE, SlowRepository, late
+from .git_errors import SERVICE, SlowRepository, code_of, late
 from .git_names import FULL_COMMIT, SHORT_COMMIT, check_path, check_revision, check_url, host_of, is_at
 from .git_process import GitCredentials, Repository
 from .git_session import Session
@@ -179,7 +179,7 @@ class Git:
             answered = session is not None and session.answered
             raise late(operation, repository, self._timeout.total_seconds(), answered=answered) from None
         except ReconcilerError as error:
-            code = str(error.reason)
+            code = code_of(error, repository)
             raise
         except BaseException as error:
             code = type(error).__name__

@@ -13,6 +13,8 @@ from .git_process import Finished, Repository
 
 SERVICE = "git"
 TEXT_LIMIT = 300
+PROJECT_REFUSED = "ProjectCredentialsInvalid"
+"""The code of a refused login that is not the operator's: it is for the project to mend, and alerts nobody."""
 
 _HTTP_STATUS = re.compile(r"The requested URL returned error: (\d{3})")
 _NO_ACCESS = re.compile(r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled")
@@ -71,6 +73,12 @@ def _no_access(where: str, repository: Repository) -> CredentialsError:
         return CredentialsError(text, reason=Reason.REPOSITORY_UNREADABLE, status=401)
     text = f"{where}: the server refuses the user '{repository.credentials.username}' or its password; renew the Secret"
     return CredentialsError(text, status=401)
+
+
+def code_of(error: ReconcilerError, repository: Repository) -> str:
+    """The code of a failed operation in the metrics: its reason, but for the refusal of a project's own login."""
+    ours = repository.credentials is not None and repository.credentials.ours
+    return PROJECT_REFUSED if error.reason is Reason.CREDENTIALS_INVALID and not ours else str(error.reason)
 
 
 def unreadable(operation: str, repository: Repository, status: int | None = None) -> ValidationError:

@@ -33,11 +33,15 @@ PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True)
 class GitCredentials:
-    """A user and password or token. With `host` (`host` or `host:port`) they are for that host alone."""
+    """A user and password or token. With `host` (`host` or `host:port`) they are for that host alone.
+
+    `ours`: of an account of the operator; else of a project's own Secret.
+    """
 
     username: str
     password: str = field(repr=False)
     host: str | None = None
+    ours: bool = False
 
     @property
     def header(self) -> str:

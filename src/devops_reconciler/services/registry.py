@@ -36,7 +36,8 @@ class Registry:
     """Questions to one registry under one account; without user name, anonymously.
 
     `token_hosts` are the hosts (`host` or `host:port`) besides the registry's own that may be given our credentials
-    for a token. Default: `auth.docker.io` for Docker's registry, otherwise none.
+    for a token. Default: `auth.docker.io` for Docker's registry, otherwise none. `asking` is what asking for one is
+    called in errors and metrics.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Registry:
         secret: Callable[[], str],
         clock: Clock,
         token_hosts: frozenset[str] | None = None,
+        asking: str = "get token",
     ) -> None:
         self._http = http
         self._clock = clock
@@ -56,7 +58,7 @@ class Registry:
         if token_hosts is None:
             token_hosts = DOCKER_TOKEN_HOSTS if self._docker else frozenset()
         self._token_hosts = token_hosts
-        self._tokens = RegistryTokens(http, clock, token_hosts)
+        self._tokens = RegistryTokens(http, clock, token_hosts, asking)
         self._basic = False
 
     async def ping(self) -> None:
@@ -68,8 +70,14 @@ class Registry:
     async def check_login(self, username: str, password: str) -> None:
         """Raise CredentialsError where the registry does not take this login. Not to be asked often with a wrong one:
         Docker Hub locks an account after some failures."""
-        http, hosts = self._http, self._token_hosts
-        other = Registry(http, username=lambda: username, secret=lambda: password, clock=self._clock, token_hosts=hosts)
+        other = Registry(
+            self._http,
+            username=lambda: username,
+            secret=lambda: password,
+            clock=self._clock,
+            token_hosts=self._token_hosts,
+            asking="check login",  # "get token" is refused to the operator's account alone, which alerts
+        )
         await other.ping()
 
     async def digest(self, repository: str, reference: str) -> str | None:

@@ -63,12 +63,16 @@ class _Kept:
 
 
 class RegistryTokens:
-    """Tokens by identity and scope. Credentials go to the registry's own host and to `hosts`, nowhere else."""
+    """Tokens by identity and scope. Credentials go to the registry's own host and to `hosts`, nowhere else.
 
-    def __init__(self, http: Http, clock: Clock, hosts: frozenset[str]) -> None:
+    `operation` is what asking for one is called in errors and metrics.
+    """
+
+    def __init__(self, http: Http, clock: Clock, hosts: frozenset[str], operation: str = "get token") -> None:
         self._http = http
         self._clock = clock
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._operation = operation
         self._gate = LoginGate(http.service, clock)
         self._kept: dict[tuple[tuple[str, str], str], _Kept] = {}
         self._named: Challenge | None = None
@@ -116,19 +120,19 @@ class RegistryTokens:
             url = URL(text)
             own = url.origin() == registry.origin()
         except ValueError:
-            raise self._http.malformed("get token", "the realm of the challenge is no address") from None
+            raise self._http.malformed(self._operation, "the realm of the challenge is no address") from None
         named = not self._hosts.isdisjoint({(url.host or "").lower(), f"{url.host}:{url.port}".lower()})
         secure = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.host or ""))
         if own or (named and secure):
             return url.with_fragment(None).with_user(None)
         raise CredentialsError(
-            f"{self._http.service}: get token: the registry wants its credentials sent to {url.scheme}://{url.host}, "
-            "which is not an allowed token service of this registry",
+            f"{self._http.service}: {self._operation}: the registry wants its credentials sent to "
+            f"{url.scheme}://{url.host}, which is not an allowed token service of this registry",
             reason=Reason.PERMISSION_DENIED,
         )
 
     async def _request(self, url: URL, identity: tuple[str, str], scope: str) -> str:
-        operation = "get token"
+        operation = self._operation
         headers = {"Accept": "application/json"}
         if identity[0]:
             headers["Authorization"] = basic(identity)

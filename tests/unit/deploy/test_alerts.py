@@ -91,7 +91,11 @@ CASES: dict[str, Case] = {
     ),
     "CallsSlow": Case(took("argocd", 1), took("argocd", 0.1)),
     "CredentialsRefused": Case(
-        calls("jenkins", "401", "get item", "0+1x60"), calls("registry", "401", "ping", "0+1x60")
+        calls("jenkins", "401", "get item", "0+1x60"),
+        # What a registry says first to everybody, and logins of projects.
+        calls("registry", "401", "ping", "0+1x60")
+        | calls("registry", "401", "check login", "0+1x60")
+        | calls("git", "ProjectCredentialsInvalid", "resolve", "0+1x60"),
     ),
     "CertificateExpires": Case(ends(f"{10 * DAY}x120"), ends(f"{30 * DAY}x120"), minutes=90),
     "DeploymentsFailing": Case(ended("0+1x60", "0+0.2x60"), ended("0+0.2x60", "0+1x60")),

@@ -106,6 +106,7 @@ async def test_without_a_reference_the_operators_own_accounts_are_used_each_for_
     pushes = await push_login(world, TEAM, None)
     found = [(login.username, login.password.get_secret_value()) for login in (reads, clones, pushes) if login]
     assert found == [("reader", "git-secret"), ("jenkins-reader", "jenkins-git-secret"), ("push", "push-secret")]
+    assert all(login.ours for login in (reads, clones, pushes) if login)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
-from tests.unit.world import TEAM
+from tests.unit.world import GIT_URL, TEAM
 
 from .life import Life, run
 
@@ -111,6 +111,21 @@ def test_a_git_login_that_is_refused_is_not_handed_on(life: Life) -> None:
     run(life.turn("shop", KIND))
     assert life.reason("shop", "Stalled", KIND) == "True/CredentialsInvalid"
     assert held(life)["git"] == "git-1"
+
+
+@pytest.mark.parametrize("ref", [None, {"name": "git"}], ids=["the operator's", "the project's"])
+def test_git_is_told_whose_login_it_is_asked_with(ref: dict[str, str] | None) -> None:
+    """For settings and for deployments: only the operator's own may alert when it is refused."""
+    life = Life()
+    git_secret(life, "git-1")
+    life.project(git={"url": GIT_URL, "credentialsRef": ref})
+    life.set_up()
+    asked = len(life.out.git.logins)
+    life.record("one")
+    for _ in range(3):
+        run(life.turn("one"))
+    assert 0 < asked < len(life.out.git.logins)
+    assert {login and login.ours for login in life.out.git.logins} == {ref is None}
 
 
 def test_a_registry_that_cannot_be_asked_holds_nothing_up(life: Life) -> None:

@@ -132,7 +132,7 @@ async def test_a_revision_becomes_a_commit_once_and_the_branch_may_move_on() -> 
     assert (await hand.once(REVISION)).facts["only"]["commit"] == "a" * 40
     login = hand.out.git.logins[0]
     assert login is not None
-    assert (login.username, login.password) == ("git", "secret")
+    assert (login.username, login.password, login.ours) == ("git", "secret", False)
 
 
 async def test_an_unknown_revision_is_a_failure_that_says_what_to_do() -> None:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from devops_reconciler.services.git_errors import out_of_memory
-from devops_reconciler.services.git_process import Finished
+from devops_reconciler.services.git_errors import code_of, failure, out_of_memory
+from devops_reconciler.services.git_process import Finished, GitCredentials, Repository
+
+URL = "https://git.example.com/a.git"
+OURS = GitCredentials("robot", "secret", ours=True)
+THEIRS = GitCredentials("ann", "secret")
+REFUSED = "fatal: Authentication failed for 'https://git.example.com/a.git/'"
+FORBIDDEN = "fatal: unable to access 'https://git.example.com/a.git/': The requested URL returned error: 403"
 
 
 @pytest.mark.parametrize(
@@ -25,3 +31,21 @@ from devops_reconciler.services.git_process import Finished
 )
 def test_our_own_git_that_had_too_little_memory_is_told_from_the_servers(words: str, ours: bool) -> None:
     assert out_of_memory(Finished(128, b"", words)) is ours
+
+
+@pytest.mark.parametrize(
+    ("words", "login", "reason", "code"),
+    [
+        (REFUSED, OURS, "CredentialsInvalid", "CredentialsInvalid"),
+        (REFUSED, THEIRS, "CredentialsInvalid", "ProjectCredentialsInvalid"),
+        (REFUSED, None, "RepositoryUnreadable", "RepositoryUnreadable"),
+        (FORBIDDEN, OURS, "PermissionDenied", "PermissionDenied"),
+        (FORBIDDEN, THEIRS, "PermissionDenied", "PermissionDenied"),
+    ],
+)
+def test_the_metrics_tell_a_refused_login_of_a_project_from_the_operators(
+    words: str, login: GitCredentials | None, reason: str, code: str
+) -> None:
+    repository = Repository(URL, login)
+    error = failure("resolve", repository, Finished(128, b"", words))
+    assert (error.reason, code_of(error, repository)) == (reason, code)

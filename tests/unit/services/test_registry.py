@@ -281,3 +281,21 @@ async def test_a_repository_that_is_not_for_anonymous_users_stops_no_other() -> 
     with pytest.raises(CredentialsError, match="anonymous users: 401 authentication required"):
         await client.digest("acme/missing", "1")
     assert await client.digest("acme/shop", "1") == DIGEST
+
+
+async def test_a_refused_login_of_a_project_is_no_refused_token_in_the_metrics() -> None:
+    """The alert on refused credentials goes by `get token`, which only the operator's accounts ask for so."""
+    told: list[tuple[str, str]] = []
+    answers = Answers(token_service(Response(401), []))
+
+    def observe(service: str, operation: str, code: str, seconds: float) -> None:
+        told.append((operation, code))
+
+    http = Http("registry", "https://ghcr.io", answers, FakeClock(), observer=observe)
+    ours = Registry(http, username=lambda: "acme", secret=lambda: "s3cret", clock=FakeClock())
+    with pytest.raises(CredentialsError, match=r"check login: ghcr\.io refuses the credentials of ann"):
+        await ours.check_login("ann", "wrong")
+    assert told == [("ping", "401"), ("check login", "401")]
+    with pytest.raises(CredentialsError, match="get token"):
+        await ours.ping()
+    assert told[2:] == [("ping", "401"), ("get token", "401")]
