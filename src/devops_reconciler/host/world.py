@@ -42,6 +42,9 @@ from .certificates import Certificates
 
 CLUSTER_NAMESPACE = "kube-system"
 """Its UID tells clusters apart."""
+LOOKS_MISSED = 3
+"""After how many looks that nobody took at a service its breaker counts no longer: what is wanted is looked at each
+`POLL_INTERVAL`, and after a failure each `RETRY_EXTERNAL_DELAY`; a busy operator may be late."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ class Clients:
             clock,
             failure_threshold=settings.breaker_failure_threshold,
             timeout=settings.breaker_timeout,
-            show=metrics.breaker,
+            forget_after=LOOKS_MISSED * max(settings.poll_interval, settings.retry_external_delay),
+            show=metrics.watch_breaker,
         )
 
     def _watch_argocd_token(self) -> None:

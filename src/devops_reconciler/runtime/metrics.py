@@ -89,11 +89,9 @@ class Metrics:
         self.vendor_calls.labels(service, operation, code).inc()
         self.vendor_seconds.labels(service, operation).observe(seconds)
 
-    def breaker(self, service: str, state: str) -> None:
-        """The new state of a service's breaker. Raises `ValueError` for a state that is none."""
-        if state not in BREAKER_STATES:
-            raise ValueError(f"{state} is no state of a breaker")
-        self.breaker_state.labels(service).set(BREAKER_STATES.index(state))
+    def watch_breaker(self, service: str, state: Callable[[], str]) -> None:
+        """From now on `state` is asked at each scrape: that of a service's breaker, one of `BREAKER_STATES`."""
+        self.breaker_state.labels(service).set_function(lambda: float(BREAKER_STATES.index(state())))
 
     def check_done(self, check: str, ok: bool) -> None:
         """The result of a health check."""

@@ -19,7 +19,8 @@ Labels have few values: kinds of resources, outcomes, services (`argocd`, `docke
 {MOST_PROJECTS} that it meets under their names and all others together as `project="other"`, without a namespace. A
 project that is deleted takes its figures along.
 
-- `devops_reconciler_breaker_state` is {", ".join(f"{at} for {name}" for at, name in enumerate(BREAKER_STATES))}.
+- `devops_reconciler_breaker_state` is {", ".join(f"{at} for {name}" for at, name in enumerate(BREAKER_STATES))},
+  of Git that of the worst host. One that nobody asks any more counts as CLOSED after a while.
 - `devops_reconciler_vendor_calls_total` has as `code` the status of the answer, or the name of the failure; of Git,
   which has no status, `ok`, `timeout` or the reason. Where the login of a project's own Secret is refused, it is
   `ProjectCredentialsInvalid` of Git, and 401 of the registry's operation `check login`, never `CredentialsInvalid` or

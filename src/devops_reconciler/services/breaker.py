@@ -94,6 +94,7 @@ class CircuitBreaker:
         self._opened_at: datetime | None = None
         self._period = 0
         self._retry_at = 0.0
+        self._asked_at = self._clock.monotonic()
         self._probe: _Call | None = None
         self._answered: _Call | None = None
 
@@ -111,6 +112,13 @@ class CircuitBreaker:
     def opened_at(self) -> datetime | None:
         self._settle()
         return self._opened_at
+
+    @property
+    def idle(self) -> timedelta:
+        """For how long nobody has asked, who could have: while OPEN it begins when the timeout is over."""
+        self._settle()
+        since = max(self._asked_at, self._retry_at)
+        return timedelta(seconds=max(0.0, self._clock.monotonic() - since))
 
     async def call(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Run `operation` and judge the service by its outcome; what it returns or raises is passed on.
@@ -159,6 +167,7 @@ class CircuitBreaker:
 
     def check(self) -> None:
         """Raise what `call` would raise now. For what is done before a call and would be in vain."""
+        self._asked_at = self._clock.monotonic()
         self._settle()
         waiting = self._state is State.OPEN and self._clock.monotonic() < self._retry_at
         if waiting or self._probe is not None:

@@ -7,6 +7,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from devops_reconciler.runtime.metrics import CONTENT_TYPE, Metrics
+from devops_reconciler.services.breaker import State
 
 parse: Callable[[str], Iterator[Metric]] = text_string_to_metric_families
 
@@ -49,7 +50,7 @@ def test_each_operation_has_its_metric() -> None:
 def test_the_exposition_is_openmetrics_with_the_process() -> None:
     metrics = Metrics()
     metrics.vendor_call("jenkins", "get job", "200", 0.2)
-    metrics.breaker("jenkins", "OPEN")
+    metrics.watch_breaker("jenkins", lambda: "OPEN")
     metrics.configuration.info({"fingerprint": "abc"})
     found = samples(metrics)
     call = (("code", "200"), ("operation", "get job"), ("service", "jenkins"))
@@ -68,6 +69,9 @@ def test_two_objects_share_nothing() -> None:
     assert samples(second)["devops_reconciler_heartbeats_sent_total", ()] == 0
 
 
-def test_a_state_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="BROKEN"):
-        Metrics().breaker("jenkins", "BROKEN")
+@pytest.mark.parametrize("state", State)
+def test_each_state_of_a_breaker_has_its_value(state: State) -> None:
+    metrics = Metrics()
+    metrics.watch_breaker("jenkins", lambda: state)
+    value = {"CLOSED": 0, "HALF_OPEN": 1, "OPEN": 2}[state.value]
+    assert samples(metrics)["devops_reconciler_breaker_state", (("service", "jenkins"),)] == value
