@@ -85,6 +85,9 @@ class Entry(BaseModel):
     """How it may be removed, as it was when it was last wanted; what it does not say is as by default."""
     note: str = ""
     """What the last removal found: an error, or why something was left."""
+    refused: str = ""
+    """Why the last attempt to make or change it failed, until it is as wanted: when its time is over, only this tells
+    what it has waited for."""
 
     def remember(self, resource: Resource[Any], *, leaves: bool) -> None:
         """Keep what is needed to find the thing again without the spec. `leaves`: its drift is to be left."""
@@ -145,6 +148,7 @@ class Entry(BaseModel):
         self.doubt(self.intent, again=False)
         self.intent = None
         self.absent_since = None
+        self.refused = ""
         self.seen = True
         self.finished_at = self.finished_at or now
         self.started_at = None

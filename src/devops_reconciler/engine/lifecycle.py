@@ -228,6 +228,7 @@ def not_written(attempt: Attempt[Any], error: Exception) -> None:
     """
     attempt.result.fail(error)
     entry = attempt.entry
+    entry.refused = attempt.result.message
     if not maybe_applied(error) and (entry.intent is None or entry.intent.preimage is None):
         entry.intent = attempt.before
 

@@ -132,8 +132,9 @@ class Pipeline(Generic[World]):
             except Exception as error:  # noqa: BLE001 - becomes a result, hence a condition, an event and a log line
                 planned.pop()
                 found = failed_step(step.name, error)
-        result = self._overdue(step, entry, found)
-        if result is not found and planned and planned[-1].result is found:
+        writing = bool(planned) and planned[-1].result is found
+        result = self._overdue(step, entry, found, entry.refused if writing else "")
+        if result is not found and writing:
             planned.pop()  # what is given up is not begun
         return result
 
@@ -179,9 +180,10 @@ class Pipeline(Generic[World]):
             result.reason = Reason.PAUSED
         return result
 
-    def _overdue(self, step: Step[World], entry: Entry | None, result: StepResult) -> StepResult:
+    def _overdue(self, step: Step[World], entry: Entry | None, result: StepResult, refused: str = "") -> StepResult:
         """A wait has a deadline and a named cause. What was done has had its end (`reached`), and its time anew.
 
+        `refused`: why the last attempt failed at what would be tried once more.
         What has come to its good end has not failed, however late we saw it: after a pause, or with no operator there.
         """
         waiting = result.state in (StepState.RUNNING, StepState.WAITING)
@@ -198,7 +200,7 @@ class Pipeline(Generic[World]):
         cause = result.message
         if result.seen is not None and not result.seen.exists and result.seen.message:
             cause = result.seen.message  # and not that it is about to be made once more
-        text = f"not done after {deadline.total_seconds():g} s: {cause or 'no cause is known'}"
+        text = f"not done after {deadline.total_seconds():g} s: {refused or cause or 'no cause is known'}"
         error = FailedError(text, reason=reason, fault=fault_of(result.error) or Fault.USER)
         return StepResult(step.name, StepState.FAILED, reason, text, error=error, seen=result.seen)
 

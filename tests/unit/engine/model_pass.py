@@ -151,11 +151,12 @@ class _Host(Host):
 def aged(applied: str, now: datetime) -> str:
     """The ledger as a pass loads it that begins `now`, where `now` becomes START.
 
-    What decides nothing is left out: how often it was tried, since when it is waited for, what the last removal said.
+    What decides nothing is left out: how often it was tried, since when it is waited for, what the last removal or the
+    last refusal said.
     """
     entries = json.loads(applied)
     for entry in entries:
-        for name in ("attempts", "note", "finished_at", "started_at"):
+        for name in ("attempts", "note", "refused", "finished_at", "started_at"):
             entry.pop(name, None)
         if "absent_since" in entry:
             entry["absent_since"] = _shifted(entry["absent_since"], now)

@@ -267,6 +267,7 @@ ENTRIES = st.builds(
     rank=st.integers(0, 50),
     shared=st.booleans(),
     note=st.text(max_size=3),
+    refused=st.text(max_size=3),
 )
 
 

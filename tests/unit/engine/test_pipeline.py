@@ -19,7 +19,7 @@ from devops_reconciler.api.errors import (
 from devops_reconciler.engine.ledger import EntryState, Ledger
 from devops_reconciler.engine.outcome import Facts
 from devops_reconciler.engine.pipeline import Step
-from devops_reconciler.engine.resource import Intent, Observation
+from devops_reconciler.engine.resource import ABSENT, Intent, Observation
 from devops_reconciler.engine.window import ACT_WITHIN, SAVES
 
 from .bench import ME, Bench, after, of, states_of, step
@@ -61,6 +61,15 @@ class Wide(Job):
 
     async def observe(self, world: Outside, me: str, intent: Intent | None) -> Observation:
         return type(self).shown
+
+
+class Busy(Wide):
+    """The service does not take it now."""
+
+    async def create(self, world: Outside, me: str, seen: Observation) -> None:
+        raise Waiting("another one is under way", after=timedelta(seconds=5))
+
+    update = create
 
 
 def broken(error: Exception) -> Broken:
@@ -388,6 +397,35 @@ def test_an_overdue_step_fails_with_the_cause_and_begins_nothing_more() -> None:
     result = of(bench.advance(late), "job")
     assert (result.state, result.reason) == (StepState.FAILED, Reason.BUILD_TIMEOUT)
     assert bench.writes() == []
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_overdue_step_whose_write_was_refused_says_what_the_service_said(there: bool) -> None:
+    bench = Bench()
+    if there:
+        bench.world.items.place("team", ME)
+    seen = Observation(exists=there, owner=ME, drift=("data",), message="" if there else "no such job")
+    Busy.shown = seen
+    late = step("job", Busy(path="team"), deadline=timedelta(seconds=60), overdue=Reason.BUILD_TIMEOUT)
+    assert of(bench.advance(late), "job").message == "another one is under way"
+    bench.wait(61)
+    result = of(bench.advance(late), "job")
+    assert (result.state, result.reason) == (StepState.FAILED, Reason.BUILD_TIMEOUT)
+    assert result.message == "not done after 60 s: another one is under way"
+
+
+def test_what_was_refused_is_not_the_cause_once_it_was_taken() -> None:
+    bench = Bench()
+    Busy.shown = ABSENT
+    late = step("job", Busy(path="team"), deadline=timedelta(seconds=60))
+    bench.advance(late)
+    Busy.shown = Observation(exists=True, owner=ME)
+    assert of(bench.advance(late), "job").done
+    assert bench.entry("job").refused == ""
+    Busy.shown = Observation(exists=True, owner=ME, ready=False, message="it restarts")
+    bench.advance(late)
+    bench.wait(61)
+    assert of(bench.advance(late), "job").message == "not done after 60 s: it restarts"
 
 
 def test_a_step_may_have_more_time_while_its_service_gives_no_answer() -> None:
