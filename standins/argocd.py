@@ -91,7 +91,7 @@ class ArgoCDStandin(StandIn):
         self.controller.wake_all()
 
     def hold_operation(self, application: str) -> None:
-        """Its operation runs on until it is terminated or `release`d."""
+        """Its operation, or else the next one, runs on until it is terminated or `release`d. Later ones end."""
         self.controller.held.add(application)
 
     def stick_deletion(self, application: str) -> None:

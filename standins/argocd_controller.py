@@ -114,7 +114,10 @@ class Controller:
         self.paused = False
         """While true nothing is picked up: no operation begins, no comparison answers."""
         self.held: set[str] = set()
-        """Applications whose operation runs on until it is terminated or they are taken out (then `wake`)."""
+        """Applications whose next operation, or the one that runs, goes on until they are taken out (then `wake`).
+
+        It may be terminated, too; the operations after it end by themselves.
+        """
         self.stuck: set[str] = set()
         """Applications whose finalizer is never done while they are in here (then `wake`)."""
         self.namespace_exists: Callable[[str], Awaitable[bool]] | None = None
@@ -222,6 +225,7 @@ class Controller:
         if not held and name in self.held:
             held = await waker.until(None, lambda: interrupted() or name not in self.held) and interrupted()
         if held:
+            self.held.discard(name)
             await waker.until(self.times.terminate, lambda: False)
             return Outcome("Failed", "Operation terminated", rendered.commit)
         return await self._apply(app, rendered.commit, rendered.objects)

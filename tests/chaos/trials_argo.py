@@ -70,7 +70,7 @@ async def a_sync_never_ends(lane: Lane, project: Project) -> list[str]:
     await project.set_up()
     lane.stage.argocd.hold_operation(project.name)
     try:
-        return await _fails_and_names(project, "SyncFailed", "sync")
+        return await _fails_and_names(project, "SyncFailed", f"sync of {project.name}: running")
     finally:
         lane.stage.argocd.release(project.name)
 
@@ -86,20 +86,22 @@ async def it_never_gets_healthy(lane: Lane, project: Project) -> list[str]:
 
 
 async def a_broken_sync_does_not_block_its_fix(lane: Lane, project: Project) -> list[str]:
-    """The next deployment goes through although the operation of the one before never ended."""
+    """The next deployment goes through although the operation of the one before does not end by itself."""
     await project.set_up()
     lane.stage.argocd.hold_operation(project.name)
-    faults = await _fails_and_names(project, "SyncFailed", "sync")
-    lane.stage.argocd.release(project.name)
-    await project.ended(await project.begin())
+    try:
+        faults = await _fails_and_names(project, "SyncFailed", f"sync of {project.name}: running")
+        await project.ended(await project.begin())
+    finally:
+        lane.stage.argocd.release(project.name)
     return faults
 
 
-async def _fails_and_names(project: Project, reason: str, word: str) -> list[str]:
+async def _fails_and_names(project: Project, reason: str, words: str) -> list[str]:
     last = await project.ended(await project.begin(), "Failed")
     told = last.payload
     faults = [] if told["reason"] == reason else [f"the reason is {told['reason']} instead of {reason}"]
-    return faults if word in told["message"].lower() else [*faults, f"'{word}' is not named: {told['message']}"]
+    return faults if words in told["message"].lower() else [*faults, f"'{words}' is not named: {told['message']}"]
 
 
 def argo_trials() -> Iterator[Trial]:

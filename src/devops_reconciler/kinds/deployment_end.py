@@ -29,11 +29,12 @@ from ..engine.conditions import (
     VENDOR_DEGRADED,
     say,
     say_replaced,
+    shorten,
     summarise,
 )
 from ..engine.ledger import Entry, EntryState
 from ..engine.lifecycle import release
-from ..engine.outcome import Outcome, failed_step
+from ..engine.outcome import Outcome, StepResult, failed_step
 from ..inputs.subject import Subject, parse_spec
 from ..resources.argo_sync import INFO
 from ..resources.believing import not_credible
@@ -113,6 +114,22 @@ class DeploymentEnd(Telling):
         view = ApplicationView(app or {})
         if view.operation_running and view.operation_infos.get(INFO) == self.obj["metadata"]["uid"]:
             await self.world.argocd.terminate_operation(name, project)
+
+    async def fail(self, failure: StepResult, outcome: Outcome) -> Verdict:
+        """End with a step that has failed.
+
+        Its own sync may run on: Argo CD sets it no limit, and the next deployment would have to stop it. That is tried
+        once, before others get their turn; whatever comes of it, this deployment ends now.
+        """
+        text, trouble = say(failure), []
+        if failure.step == "sync":
+            try:
+                await self._stop_operation()
+            except Exception as error:  # noqa: BLE001 - becomes a log line, and a part of the text of the end
+                trouble = [failed_step(failure.step, error)]
+                text = shorten(f"{text}; its operation could not be stopped: {trouble[0].message}")
+        verdict = await self.end(failure.reason, text, outcome)
+        return replace(verdict, results=[*verdict.results, *trouble])
 
     async def end(
         self, reason: Reason, text: str, outcome: Outcome | None = None, *, fault: Fault | None = None

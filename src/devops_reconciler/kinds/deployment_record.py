@@ -257,7 +257,7 @@ class DeploymentReconciliation(DeploymentEnd):
             return await self.end(Reason.SUCCEEDED, f"{facts.get('url', '')} answers", outcome)
         failure = outcome.failure
         if failure is not None:
-            return await self.end(failure.reason, say(failure), outcome)
+            return await self.fail(failure, outcome)
         summarise(self.conditions, outcome, self.generation)
         await self.save()
         return Verdict(after=self.next_look(outcome), results=outcome.results, transitions=self.conditions.transitions)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 from ..api.conditions import Reason
+from ..api.errors import ReconcilerError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
+from ..services.argocd_calls import OPERATION_RUNS
 from ..services.argocd_view import ApplicationView, failing_resources
 from .polling import LOOK_AGAIN, pause
 from .world import ExternalResource, World
 
 INFO = "deployment"
 """Name of the operation's info that holds the record's UID."""
+UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""That of any object of Kubernetes."""
 UNUSED_AFTER = timedelta(seconds=10)
 """How long a healthy application may lack our image before it is said not to use it: its summary comes late."""
 PASSING = ("failed to list refs", "Failed to fetch", "connection refused", "context deadline exceeded", "i/o timeout")
 """What an operation ends with when Git was away at that moment: it is asked for again, until the step's deadline."""
+EARLIER = "that of an earlier deployment"
 
 
 class ArgoSync(ExternalResource):
@@ -58,7 +64,38 @@ class ArgoSync(ExternalResource):
         )
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
-        await world.argocd.sync(self.name, self.project, infos={INFO: self.uid})
+        try:
+            await world.argocd.sync(self.name, self.project, infos={INFO: self.uid})
+        except Waiting as error:
+            in_the_way = await self._stop_earlier(world) if OPERATION_RUNS in error.message else ""
+            if not in_the_way:
+                raise
+            raise Waiting(f"{error.message}: {in_the_way}", after=error.after, reason=error.reason) from error
+
+    async def _stop_earlier(self, world: World) -> str:
+        """Stop the operation that an earlier deployment has left running; gives what became of it, or nothing.
+
+        Argo CD sets an operation no limit, so one that waits for a hook would be in the way of every later deployment.
+        The environment's deployments have turns, and only who has its turn syncs: who asked for this one has ended.
+        """
+        try:
+            view = ApplicationView(await world.argocd.application(self.name, self.project) or {})
+        except ReconcilerError as error:
+            return f"whose it is could not be read: {error}"
+        if not view.operation_running or not _is_anothers(view.operation_infos.get(INFO, ""), self.uid):
+            return ""
+        if view.operation_phase == "Terminating":
+            return f"{EARLIER}, which is being stopped"
+        try:
+            told = await world.argocd.terminate_operation(self.name, self.project)
+        except ReconcilerError as error:
+            return f"{EARLIER}, which could not be stopped: {error}"
+        return f"{EARLIER}, which " + ("is told to stop" if told else "has not begun, or has just ended")
+
+
+def _is_anothers(info: str, uid: str) -> bool:
+    """Whether it is the UID of another record: others may call something of their own a deployment."""
+    return info != uid and UID.fullmatch(info) is not None
 
 
 class ArgoHealth(ExternalResource):

@@ -41,6 +41,8 @@ UNREADABLE = ("authentication required", "repository not found", "authorization 
 GATEWAY_TIMEOUT = 504
 """What a proxy says when nothing came from Argo CD for a while (argo-cd#5576): of a stream no more than silence."""
 
+OPERATION_RUNS = "another operation is already in progress"
+"""What Argo CD says to a sync while one runs."""
 BUSY_AFTER = timedelta(seconds=2)
 SYNC_WINDOW_AFTER = timedelta(seconds=60)
 PROJECT_AFTER = timedelta(seconds=5)
@@ -177,7 +179,7 @@ def meaning(error: Refused, service: str) -> ReconcilerError:
     if error.status == 401 and ("not valid yet" in text or "used before issued" in text):
         # Two replicas whose clocks differ (terraform-provider-argocd#454): the token is right a moment later.
         return ExternalServiceError(error.message, service=service, after=BUSY_AFTER, maybe_applied=False)
-    if "another operation is already in progress" in text or "application is deleting" in text:
+    if OPERATION_RUNS in text or "application is deleting" in text:
         return Waiting(error.message, after=BUSY_AFTER)
     if "blocked by sync window" in text:
         return Waiting(error.message, after=SYNC_WINDOW_AFTER)

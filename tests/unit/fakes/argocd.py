@@ -34,6 +34,10 @@ class FakeArgo(Service):
         self.syncs: list[str] = []
         self.tree: Json = {"nodes": []}
         self.sync_time = timedelta(0)
+        self.begins = True
+        """Operations that are asked for have begun: before that, none can be told to stop."""
+        self.terminating_time = timedelta(0)
+        """How long an operation takes to stop after it was told to."""
         self.phase = "Succeeded"
         self.message = "successfully synced"
         self.health = "Healthy"
@@ -48,6 +52,7 @@ class FakeArgo(Service):
         self._lost: set[str] = set()
         self._clock = clock
         self._ends: dict[str, datetime] = {}
+        self._terminated: set[str] = set()
 
     def finish(self, name: str) -> None:
         self.apps.pop(name, None)
@@ -65,9 +70,11 @@ class FakeArgo(Service):
             del self._ends[name]
             operation = app.pop("operation")
             status = app.setdefault("status", {})
+            stopped = name in self._terminated
+            self._terminated.discard(name)
             status["operationState"] = {
-                "phase": self.phase,
-                "message": self.message,
+                "phase": "Failed" if stopped else self.phase,
+                "message": "Operation terminated" if stopped else self.message,
                 "operation": operation,
                 "startedAt": _time(end - self.sync_time),
                 "finishedAt": _time(end),
@@ -219,8 +226,13 @@ class FakeArgo(Service):
 
     @call
     async def terminate_operation(self, name: str, project: str) -> bool:
-        self._ends.pop(name, None)
-        return self.apps[name].pop("operation", None) is not None
+        app = self.apps[name]
+        if not app.get("operation") or not self.begins:
+            return False
+        app["status"]["operationState"]["phase"] = "Terminating"
+        self._terminated.add(name)
+        self._ends[name] = self._clock.now() + self.terminating_time
+        return True
 
     @call
     async def refresh(self, name: str, project: str, hard: bool = True) -> Json | None:

@@ -139,3 +139,66 @@ async def test_a_record_that_goes_on_after_all_has_its_whole_time_at_the_next_st
     await life.live("one")
     assert life.out.jenkins.running() == []
     assert message(life, "one", "Finished") == "cancelled on request"
+
+
+# A sync that does not end by itself
+
+
+def uid(life: Life, name: str, value: str) -> None:
+    """As the API server gives them."""
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, name, {"metadata": {"uid": value}})
+
+
+async def with_an_endless_sync() -> Life:
+    """A deployment whose sync does not end: it waits for a hook."""
+    life = ready()
+    life.out.argocd.sync_time = timedelta(days=30)
+    life.record("one")
+    uid(life, "one", "5f0c9c0e-7d0b-4b60-9a55-0d6f3b3c1a11")
+    return life
+
+
+async def deploy_the_next(life: Life) -> None:
+    life.out.argocd.sync_time = timedelta(0)
+    life.record("two")
+    await life.live("two", most=500)
+
+
+async def test_a_sync_that_does_not_end_is_stopped_with_its_deployment() -> None:
+    life = await with_an_endless_sync()
+    await life.live("one", most=500)
+    assert life.reason("one") == "True/SyncFailed"
+    assert message(life, "one", "Finished") == "sync: not done after 900 s: sync of shop: Running"
+    assert life.out.argocd.app("shop")["status"]["operationState"]["message"] == "Operation terminated"
+    await deploy_the_next(life)
+    assert life.reason("two") == "True/Succeeded"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("oops"), ExternalServiceError("argocd: 503", service="argocd")])
+async def test_a_sync_that_could_not_be_stopped_with_its_deployment_is_stopped_by_the_next_one(
+    error: Exception,
+) -> None:
+    life = await with_an_endless_sync()
+    life.out.line.fail("argocd.terminate_operation*", error)
+    await life.live("one", most=500)
+    assert life.reason("one") == "True/SyncFailed"
+    assert "; its operation could not be stopped: " in message(life, "one", "Finished")
+    assert any(result.error is error for verdict in life.verdicts for result in verdict.results), "it is logged"
+    assert life.out.argocd.app("shop").get("operation"), "it runs on"
+    await deploy_the_next(life)
+    assert life.reason("two") == "True/Succeeded"
+    assert life.out.line.count("argocd.terminate_operation*") == 2
+
+
+async def test_a_deployment_in_the_way_of_which_is_somebody_elses_operation_says_so() -> None:
+    life = ready()
+    life.record("one")
+    await life.live("one")
+    life.out.argocd.sync_time = timedelta(days=30)
+    await life.out.argocd.sync("shop", life.out.argocd.app("shop")["spec"]["project"], infos={"why": "by hand"})
+    life.record("two")
+    await life.live("two", most=500)
+    assert life.reason("two") == "True/SyncFailed"
+    said = message(life, "two", "Finished")
+    assert said == "sync: not done after 900 s: another operation is already in progress"
+    assert life.out.argocd.app("shop").get("operation"), "it runs on"

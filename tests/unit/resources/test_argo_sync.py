@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from devops_reconciler.api.blocks import SourceKind
-from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError, Waiting
 from devops_reconciler.resources.argo_application import ArgoApplication
 from devops_reconciler.resources.argo_release import ArgoRelease
 from devops_reconciler.resources.argo_sync import ArgoHealth, ArgoSync
@@ -43,6 +45,8 @@ RELEASE = ArgoRelease(
     auto_sync=False,
 )
 SYNC = ArgoSync(name="shop", project="shop", uid="uid-of-one")
+EARLIER = "5f0c9c0e-7d0b-4b60-9a55-0d6f3b3c1a11"
+"""UID of a record as the API server gives it."""
 
 
 # The sync
@@ -84,6 +88,73 @@ async def test_a_sync_that_met_git_away_is_asked_for_again() -> None:
     hand.out.argocd.phase = "Succeeded"
     assert (await hand.bring(SYNC)).ready
     assert len(hand.out.argocd.syncs) >= 2
+
+
+async def behind_an_endless_sync(**infos: str) -> Hand:
+    """Our sync is asked for while an operation with these infos runs on and on."""
+    hand = Hand()
+    await hand.bring(APP)
+    hand.out.argocd.sync_time = timedelta(days=30)
+    await hand.out.argocd.sync("shop", "shop", infos=infos)
+    hand.out.argocd.sync_time = timedelta(0)
+    return hand
+
+
+async def test_a_sync_that_an_earlier_deployment_has_left_running_is_stopped_and_ours_comes_after_it() -> None:
+    hand = await behind_an_endless_sync(deployment=EARLIER)
+    hand.out.argocd.terminating_time = timedelta(seconds=20)
+    outcome = await hand.once(SYNC)
+    assert hand.message(outcome).endswith("in progress: that of an earlier deployment, which is told to stop")
+    assert outcome.results[0].after == timedelta(seconds=5)
+    hand.out.clock.advance(timedelta(seconds=5))
+    assert hand.message(await hand.once(SYNC)).endswith("that of an earlier deployment, which is being stopped")
+    assert (await hand.bring(SYNC)).ready
+    assert hand.out.argocd.syncs == [EARLIER, "uid-of-one"]
+    assert hand.out.line.count("argocd.terminate_operation*") == 1, "it was told once"
+
+
+@pytest.mark.parametrize("infos", [{}, {"deployment": "1.2.3"}, {"reason": EARLIER}])
+async def test_an_operation_of_somebody_else_is_left_alone_however_long_it_takes(infos: dict[str, str]) -> None:
+    hand = await behind_an_endless_sync(**infos)
+    for _ in range(5):
+        assert hand.message(await hand.once(SYNC)).endswith("another operation is already in progress")
+        hand.out.clock.advance(timedelta(minutes=1))
+    assert hand.out.line.count("argocd.terminate_operation*") == 0
+
+
+@pytest.mark.parametrize("error", [BUSY, CredentialsError("argocd: terminate operation: 403")])
+async def test_an_earlier_sync_that_cannot_be_stopped_is_waited_for(error: Exception) -> None:
+    hand = await behind_an_endless_sync(deployment=EARLIER)
+    hand.out.line.fail("argocd.terminate_operation*", error)
+    outcome = await hand.once(SYNC)
+    assert outcome.failure is None
+    assert hand.message(outcome).endswith(f"that of an earlier deployment, which could not be stopped: {error}")
+    assert hand.entry.intent is None, "our sync was surely refused"
+    hand.out.clock.advance(timedelta(seconds=5))
+    assert (await hand.bring(SYNC)).ready
+
+
+async def test_where_nobody_can_tell_whose_operation_runs_it_is_left_alone() -> None:
+    hand = await behind_an_endless_sync(deployment=EARLIER)
+    hand.out.line.fail("argocd.application*", BUSY, skip=1)
+    assert hand.message(await hand.once(SYNC)).endswith(f"in progress: whose it is could not be read: {BUSY}")
+    assert hand.out.line.count("argocd.terminate_operation*") == 0
+
+
+async def test_an_earlier_sync_that_has_not_begun_cannot_be_stopped_yet() -> None:
+    hand = await behind_an_endless_sync(deployment=EARLIER)
+    hand.out.argocd.begins = False
+    assert hand.message(await hand.once(SYNC)).endswith("earlier deployment, which has not begun, or has just ended")
+    hand.out.argocd.begins = True
+    hand.out.clock.advance(timedelta(seconds=5))
+    assert (await hand.bring(SYNC)).ready
+
+
+async def test_a_closed_sync_window_has_no_operation_in_the_way() -> None:
+    hand = await behind_an_endless_sync(deployment=EARLIER)
+    hand.out.line.fail("argocd.sync*", Waiting("blocked by sync window", after=timedelta(minutes=1)))
+    assert hand.message(await hand.once(SYNC)) == "blocked by sync window"
+    assert hand.out.line.count("argocd.terminate_operation*") == 0
 
 
 # The health
