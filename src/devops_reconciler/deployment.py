@@ -299,7 +299,7 @@ class _Steps:
         return ArgoSync(name=self._it.application, project=self._it.source.project, uid=self._it.uid)
 
     def health(self, facts: Facts) -> ArgoHealth:
-        it, entry = self._it, self._ledger.current("health")
+        it, entry, sync = self._it, self._ledger.current("health"), self._ledger.current("sync")
         seen = entry.facts if entry is not None else {}
         decided_here = it.source.kind.value != "Directory"
         return ArgoHealth(
@@ -307,6 +307,7 @@ class _Steps:
             project=it.source.project,
             image_digest=str(facts["image"]["digest"]) if decided_here else None,
             synced_at=datetime.fromisoformat(str(facts["sync"]["finished_at"])),
+            sync_seen_at=sync.finished_at if sync is not None else None,
             since=seen.get("since"),
             unused_since=seen.get("unused_since"),
             stable_for=self._settings.healthy_stable_for,

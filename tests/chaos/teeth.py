@@ -53,8 +53,8 @@ REMOVALS = (
         2,
         "a Jenkins that cannot be asked is an error",
         "resources/jenkins_build.py",
-        "        seen = await self._look(world, self._may_be_old(world, intent))\n",
-        "        try:\n            seen = await self._look(world, self._may_be_old(world, intent))\n"
+        "        seen = await self._still(world, intent) or await self._search(world, intent)\n",
+        "        try:\n            seen = await self._still(world, intent) or await self._search(world, intent)\n"
         "        except ExternalServiceError:\n            return ABSENT\n",
         "Jenkins is away during a build",
     ),

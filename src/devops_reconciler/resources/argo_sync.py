@@ -6,12 +6,14 @@ import re
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from pydantic import Field
+
 from ..api.conditions import Reason
 from ..api.errors import ReconcilerError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.argocd_calls import OPERATION_RUNS
 from ..services.argocd_view import ApplicationView, failing_resources
-from .polling import LOOK_AGAIN, pause
+from .polling import LOOK_AGAIN, pause_since
 from .world import ExternalResource, World
 
 INFO = "deployment"
@@ -48,9 +50,9 @@ class ArgoSync(ExternalResource):
         if app is None or view.operation_infos.get(INFO) != self.uid:
             return ABSENT
         if view.operation_running:
-            asked = intent.at if intent is not None else world.clock.now()
-            spent = world.clock.now() - (view.operation_started_at or asked)
-            after = pause(spent, world.settings.sync_poll_interval)
+            asked = intent.at if intent is not None else None
+            now, longest = world.clock.now(), world.settings.sync_poll_interval
+            after = pause_since(now, longest, view.operation_started_at, asked)
             message = f"sync of {self.name}: {view.operation_phase or 'asked for'}"
             return Observation(exists=True, ready=False, message=message, after=after)
         if view.operation_phase == "Error" and any(text in view.operation_message for text in PASSING):
@@ -113,6 +115,8 @@ class ArgoHealth(ExternalResource):
     """Of the image that must run; None where the manifests decide."""
     synced_at: datetime
     """When our sync ended: an older judgement of Argo CD's counts for nothing."""
+    sync_seen_at: datetime | None = Field(default=None, exclude=True)
+    """When we saw that, by our clock."""
     since: datetime | None = None
     """Since when it has been seen healthy with our image."""
     unused_since: datetime | None = None
@@ -128,7 +132,7 @@ class ArgoHealth(ExternalResource):
         if app is None:
             return Observation(message=f"application {self.name} is not there", after=LOOK_AGAIN)
         view, now = ApplicationView(app), world.clock.now()
-        after = pause(now - self.synced_at, world.settings.sync_poll_interval)
+        after = pause_since(now, world.settings.sync_poll_interval, self.synced_at, self.sync_seen_at)
         trouble = await self._trouble(world, view)
         if trouble:
             return Observation(exists=True, ready=False, message=trouble, after=after, facts={"since": None})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from ..api.conditions import Reason
@@ -17,7 +17,7 @@ from ..services.jenkins_xml import differences, merge_parameters, read_pipeline
 from ..services.rounds import FRESH
 from .jenkins_job import UID_PARAMETER, definitions
 from .marks import mark_in
-from .polling import pause
+from .polling import pause, pause_since
 from .world import ExternalResource, World
 
 COUNTDOWN = re.compile(r"\s*\(ETA[^)]*\)|\.?\s*Expires in .*")
@@ -66,7 +66,7 @@ class JenkinsBuild(ExternalResource):
         return {**self.parameters, **ours}
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        seen = await self._look(world, self._may_be_old(world, intent))
+        seen = await self._still(world, intent) or await self._search(world, intent)
         world.builds.pop(self.key, None)
         if seen.exists and not seen.ready and seen.failed is None:
             world.builds[self.key] = seen.facts
@@ -78,34 +78,31 @@ class JenkinsBuild(ExternalResource):
         """How old the answer may be that it is still under way: so much later its end is seen."""
         return FRESH if intent is None else pause(world.clock.now() - intent.at, OLDEST_ANSWER)
 
-    async def _look(self, world: World, max_age: timedelta) -> Observation:
-        return await self._still(world, max_age) or await self._search(world)
-
-    async def _still(self, world: World, max_age: timedelta) -> Observation | None:
+    async def _still(self, world: World, intent: Intent | None) -> Observation | None:
         """What is known from a search, if it is still under way: the answers say so for all builds at once.
 
         They say nothing else: what is not in them is searched for. So an old one does no harm. A later number is of a
         later build, so that the first one stays the first, and the others with our UID run beside it, if there are any.
         """
-        known = world.builds.get(self.key, {})
+        known, max_age = world.builds.get(self.key, {}), self._may_be_old(world, intent)
         if "number" in known:
             builds = self._ours(await world.jenkins.executing(self._path, max_age))
             if any(build.number == known["number"] for build in builds):
-                return await self._of_builds(world, builds)
+                return await self._of_builds(world, intent, builds)
         elif "queue" in known:
             queued = await self._queued(world, max_age)
             if queued is not None and queued.id == known["queue"]:
-                return self._waiting(world, queued)
+                return self._waiting(world, intent, queued)
         return None
 
-    async def _search(self, world: World) -> Observation:
+    async def _search(self, world: World, intent: Intent | None) -> Observation:
         # The queue first: what leaves it meanwhile shows among the builds then, and never in neither.
         queued = await self._queued(world)
         builds = self._ours(await world.jenkins.builds(self._path))
         if builds:
-            return await self._of_builds(world, builds)
+            return await self._of_builds(world, intent, builds)
         if queued is not None:
-            return self._waiting(world, queued)
+            return self._waiting(world, intent, queued)
         return Observation(message=f"job {self.folder}/{self.name} of Jenkins has no such build, or is not there")
 
     def _ours(self, builds: Sequence[Build]) -> list[Build]:
@@ -118,17 +115,17 @@ class JenkinsBuild(ExternalResource):
         return None
 
     @staticmethod
-    def _waiting(world: World, queued: QueueItem) -> Observation:
+    def _waiting(world: World, intent: Intent | None, queued: QueueItem) -> Observation:
         message = f"in the queue of Jenkins: {COUNTDOWN.sub('', queued.why or '') or 'about to start'}"
-        after = pause(world.clock.now() - queued.since, world.settings.build_poll_interval)
+        after = _pause(world, queued.since, intent)
         return Observation(exists=True, ready=False, message=message, after=after, facts={"queue": queued.id})
 
-    async def _of_builds(self, world: World, builds: Sequence[Build]) -> Observation:
+    async def _of_builds(self, world: World, intent: Intent | None, builds: Sequence[Build]) -> Observation:
         first, *others = sorted(builds, key=lambda build: build.number)
         surplus = tuple(str(build.number) for build in others if build.building)
-        return replace(await self._of_build(world, first), surplus=surplus)
+        return replace(await self._of_build(world, intent, first), surplus=surplus)
 
-    async def _of_build(self, world: World, build: Build) -> Observation:
+    async def _of_build(self, world: World, intent: Intent | None, build: Build) -> Observation:
         seen = Observation(
             exists=True,
             facts={"number": build.number, "url": build.url},
@@ -136,20 +133,20 @@ class JenkinsBuild(ExternalResource):
             url=build.url,
         )
         if not build.finished:
-            return await self._running(world, build, seen)
+            return await self._running(world, intent, build, seen)
         if build.result == "SUCCESS":
             return replace(seen, percent=100)
         tail = await self._tail(world, build)
         text = f"build {build.number} ended with {build.result}{tail}; see {build.url}console"
         return replace(seen, failed=(Reason.BUILD_FAILED, text))
 
-    async def _running(self, world: World, build: Build, seen: Observation) -> Observation:
+    async def _running(self, world: World, intent: Intent | None, build: Build, seen: Observation) -> Observation:
         spent = max(timedelta(0), world.clock.now() - build.started_at)
         stages = await world.jenkins.stages(self._path, build.number) or []
         percent, eta = progress(spent, build.estimated, stages)
         current = next((s.name for s in stages if s.status == "IN_PROGRESS"), None)
         message = f"build {build.number} runs" + (f": {current}" if current else "")
-        after = pause(spent, world.settings.build_poll_interval)
+        after = _pause(world, build.started_at, intent)
         return replace(seen, ready=False, message=message, percent=percent, eta=eta, after=after)
 
     async def _tail(self, world: World, build: Build) -> str:
@@ -219,6 +216,12 @@ class JenkinsBuildStop(JenkinsBuild):
         seen = await super().observe(world, me, intent)
         runs = seen.exists and not seen.ready and seen.failed is None
         return seen if runs or seen.surplus else ABSENT
+
+
+def _pause(world: World, begun: datetime, intent: Intent | None) -> timedelta:
+    """Until the next look at what has begun then, by Jenkins' clock, and was asked for before that, by ours."""
+    asked = None if intent is None else intent.at
+    return pause_since(world.clock.now(), world.settings.build_poll_interval, begun, asked)
 
 
 def progress(

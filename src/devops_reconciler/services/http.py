@@ -9,10 +9,11 @@ redirect to another host. Errors name service, operation and path; they hold no 
 from __future__ import annotations
 
 import copy
+import email.utils
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -346,15 +347,27 @@ def where_of(request: Request) -> str:
 
 
 def retry_after(response: Response, clock: Clock) -> timedelta | None:
-    """What the answer asks us to wait: Retry-After in seconds, X-RateLimit-Reset (unix time), or `retryAfterSec`."""
+    """What the answer asks us to wait: Retry-After in seconds, X-RateLimit-Reset (unix time), or `retryAfterSec`.
+
+    A unix time is one of the service's clock, as its `Date` is; by ours only where there is none.
+    """
     header = response.headers.get("retry-after", "")
     if header.isdecimal():
         return _bounded(float(header))
     reset = response.headers.get("x-ratelimit-reset", response.headers.get("x-retry-after", ""))
     if reset.isdecimal():
-        return _bounded(float(reset) - clock.now().timestamp())
+        return _bounded(float(reset) - (_date(response) or clock.now()).timestamp())
     seconds = details_of(response).get("retryAfterSec")
     return _bounded(float(seconds)) if isinstance(seconds, (int, float)) else None
+
+
+def _date(response: Response) -> datetime | None:
+    """The time of the answer by the clock of who gave it, where it says so: ours may differ."""
+    try:
+        date = email.utils.parsedate_to_datetime(response.headers["date"])
+    except (LookupError, ValueError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _bounded(seconds: float) -> timedelta:

@@ -9,6 +9,7 @@ import pytest
 
 from devops_reconciler.api.blocks import SourceKind
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError, Waiting
+from devops_reconciler.engine.resource import Intent
 from devops_reconciler.resources.argo_application import ArgoApplication
 from devops_reconciler.resources.argo_release import ArgoRelease
 from devops_reconciler.resources.argo_sync import ArgoHealth, ArgoSync
@@ -157,7 +158,31 @@ async def test_a_closed_sync_window_has_no_operation_in_the_way() -> None:
     assert hand.out.line.count("argocd.terminate_operation*") == 0
 
 
+async def test_an_argocd_whose_clock_is_ahead_is_not_asked_more_often_for_it() -> None:
+    hand = Hand()
+    await hand.bring(APP)
+    hand.out.argocd.sync_time = timedelta(minutes=10)
+    await hand.once(SYNC)
+    asked = hand.out.clock.now()
+    hand.out.argocd.apps["shop"]["status"]["operationState"]["startedAt"] = (asked + timedelta(hours=1)).isoformat()
+    hand.out.clock.advance(timedelta(minutes=1))
+    seen = await hand.see(SYNC, Intent(op="create", at=asked))
+    assert seen.after is not None
+    assert seen.after >= timedelta(seconds=3)
+    assert (await hand.see(SYNC)).after == SECOND, "nobody knows when it began"
+
+
 # The health
+
+
+async def test_health_after_a_sync_that_ends_in_the_future_is_not_asked_for_more_often() -> None:
+    hand, health = await released()
+    begun = hand.out.clock.now()
+    late = changed(health, synced_at=begun + timedelta(hours=1), sync_seen_at=begun)
+    hand.out.clock.advance(timedelta(minutes=1))
+    after = (await hand.see(late)).after
+    assert after is not None
+    assert after >= timedelta(seconds=3)
 
 
 def healthy(hand: Hand, **fields: Any) -> ArgoHealth:

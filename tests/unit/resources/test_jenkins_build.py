@@ -12,6 +12,7 @@ from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.engine.ledger import Ledger
 from devops_reconciler.engine.pipeline import Step
 from devops_reconciler.engine.preview import preview
+from devops_reconciler.engine.resource import Intent
 from devops_reconciler.resources.catalog import REMOVALS
 from devops_reconciler.resources.jenkins_build import JenkinsBuild, progress
 from devops_reconciler.resources.world import World
@@ -105,6 +106,27 @@ async def test_what_the_queue_says_is_told_without_its_countdown(why: str | None
     message = (await hand.see(BUILD)).message
     assert message.endswith(says)
     assert "sec" not in message
+
+
+@pytest.mark.parametrize("queued", [True, False])
+async def test_a_jenkins_whose_clock_is_ahead_is_not_asked_more_often_for_it(queued: bool) -> None:
+    hand = await with_job()
+    hand.out.jenkins.queue_time = timedelta(hours=9 if queued else 0)
+    hand.out.jenkins.build_time = timedelta(hours=9)
+    await hand.once(BUILD)
+    asked = hand.out.clock.now()
+    await hand.see(BUILD)
+    later = asked + timedelta(hours=1)
+    if queued:
+        item = hand.out.jenkins.queue[0]
+        item.item = replace(item.item, since=later)
+    else:
+        [build] = hand.out.jenkins.history[PATH]
+        hand.out.jenkins.history[PATH] = [replace(build, started_at=later)]
+    hand.out.clock.advance(timedelta(minutes=1))
+    after = (await hand.see(BUILD, Intent(op="create", at=asked))).after
+    assert after is not None
+    assert after >= timedelta(seconds=3)
 
 
 async def test_builds_of_others_are_not_ours() -> None:
