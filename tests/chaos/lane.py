@@ -105,7 +105,7 @@ class Lane:
     def caller(self, call: Call) -> Replica:
         """The replica that made this call: it says so in its User-Agent."""
         identity = call.headers.get("user-agent", "").partition("/")[2]
-        named = (each for each in self.replicas if identity and each.has_said(identity))
+        named = (each for each in self.replicas if identity and each.is_called(identity))
         return next(named, self.replicas[-1])
 
     async def kill(self, call: Call) -> None:

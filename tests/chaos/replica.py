@@ -69,9 +69,9 @@ class Replica:
             await self._running.wait()
         await self.operator.wait_ready(deadline)
 
-    def has_said(self, word: str) -> bool:
-        """Whether the word is in its log: for its identity."""
-        return word in self._log.read_text(errors="replace")
+    def is_called(self, identity: str) -> bool:
+        """By the lines of its log that say which replica they are of: others name it, too."""
+        return f'"replica": "{identity}"' in self._log.read_text(errors="replace")
 
     async def _revive(self) -> None:
         while True:
