@@ -16,6 +16,7 @@ from aiohttp import web
 
 from devops_reconciler.runtime.clock import Clock
 
+from .controls import Route
 from .registry_accounts import Account, Accounts
 from .registry_auth import Auth, Door
 from .registry_blobs import Uploads, failure
@@ -67,7 +68,7 @@ class RegistryStandin(StandIn):
         return self.store.contents(repository).manifests.get(digest)
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self.controls.middleware], client_max_size=BODY_LIMIT)
+        app = web.Application(middlewares=[self.controls.middleware, signed], client_max_size=BODY_LIMIT)
         app.add_routes(
             [
                 web.get("/token", self.door.token),
@@ -95,7 +96,7 @@ class RegistryStandin(StandIn):
 
     async def _root(self, request: web.Request) -> web.Response:
         self.door.pass_in(request, "", "pull")
-        return web.json_response({}, headers={"Docker-Distribution-Api-Version": "registry/2.0"})
+        return web.json_response({})
 
     async def _unsupported(self, request: web.Request) -> web.Response:
         self.enter(request, "push")
@@ -178,6 +179,18 @@ class RegistryStandin(StandIn):
         missing += [digest for digest in children if digest not in contents.manifests]
         if missing:
             raise failure(400, "MANIFEST_BLOB_UNKNOWN", f"blob unknown to registry: {missing[0]}")
+
+
+@web.middleware
+async def signed(request: web.Request, handler: Route) -> web.StreamResponse:
+    """Every answer of a registry names its version, refusals too: `App.ServeHTTP` of distribution/distribution."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as refusal:
+        refusal.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+        raise
+    response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+    return response
 
 
 def _accepted(request: web.Request) -> frozenset[str]:

@@ -17,6 +17,7 @@ from .trial import VENDORS, Trial, ask_deletion, hub_leftovers, touch
 PARTS = tuple(plural for plural in KINDS if plural != "deploymentrecords")
 LIE_SECONDS = 4.0
 LIES: tuple[tuple[str, Kind | int, str | None], ...] = (
+    ("a 404 of a proxy", 404, "404 page not found\n"),
     ("an HTML page with status 200", "html", None),
     ("an empty list", 200, "[]"),
     ("an empty object", 200, "{}"),
@@ -25,7 +26,7 @@ LIES: tuple[tuple[str, Kind | int, str | None], ...] = (
     ("nothing at all", 200, ""),
     ("half a body", "garbled", None),
 )
-TELLING = 4
+TELLING = 5
 """So many of them are told while all is removed, too."""
 
 

@@ -337,6 +337,14 @@ async def test_a_bad_answer_is_never_an_absence(hub: DockerHubStandin, target: D
     assert await names(target) == ["v1"]
 
 
+async def test_a_404_of_a_proxy_is_no_absence(hub: DockerHubStandin, target: DockerHub) -> None:
+    await push(hub, "v1")
+    hub.controls.fault("GET", "/v2/namespaces/", 404, times=None)
+    for read in (target.repository("acme", "shop"), target.tag("acme", "shop", "v1"), names(target)):
+        with pytest.raises(ExternalServiceError, match="404 that Docker Hub did not write"):
+            await read
+
+
 async def test_a_create_whose_answer_is_lost_may_have_happened(hub: DockerHubStandin, target: DockerHub) -> None:
     await target.ping("acme")
     hub.controls.fault("POST", "/repositories$", "reset", after_effect=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -155,6 +156,35 @@ async def test_the_same_url_twice_with_html_is_never_an_absence(jenkins: Jenkins
     for _ in range(2):
         with pytest.raises(ExternalServiceError, match="not usable"):
             await client.item(FOLDER)
+
+
+async def test_a_404_of_a_proxy_is_no_absence(jenkins: JenkinsTarget) -> None:
+    client = await jenkins.with_job()
+    jenkins.standin.controls.fault("GET", "", 404, times=None)
+    for read in (client.item(FOLDER), client.config(JOB), client.credential(FOLDER, "git"), client.builds(JOB)):
+        with pytest.raises(ExternalServiceError, match="is this address a Jenkins"):
+            await read
+
+
+@pytest.mark.parametrize("path", ["/job/none/api/json", "/job/none/config.xml"])
+async def test_a_404_of_jenkins_says_whose_it_is_and_nothing_more_is_asked(jenkins: JenkinsTarget, path: str) -> None:
+    login = {"Authorization": basic(jenkins.standin.username, jenkins.standin.token)}
+    reply = await jenkins.get(path, headers=login)
+    assert (reply.status, reply.headers["X-Jenkins"]) == (404, "2.579")
+    jenkins.standin.controls.forget()
+    assert await jenkins.client().item(FOLDER) is None
+    assert len(jenkins.standin.controls.calls) == 1
+
+
+async def test_where_a_proxy_puts_its_own_page_in_place_of_a_404_jenkins_is_asked_who_it_is(
+    jenkins: JenkinsTarget,
+) -> None:
+    jenkins.standin.controls.fault("GET", "/job/", 404, times=None)
+    client = jenkins.client()
+    found = await asyncio.gather(client.item(FOLDER), client.config(JOB), client.credential(FOLDER, "git"))
+    assert found == [None, None, None]
+    assert await client.builds(JOB) == []
+    assert 2 <= len(jenkins.standin.controls.seen("GET", "^/api/json$")) <= 4
 
 
 @pytest.mark.parametrize("kind", ["timeout", "reset", 500])

@@ -293,6 +293,31 @@ async def test_a_bad_answer_is_never_an_absence(
     assert await client.digest("acme/shop", "v1") == digest
 
 
+async def test_a_404_of_a_proxy_is_no_absence(hub: DockerHubStandin, target: Target) -> None:
+    await target.pusher("acme/shop").push_image("v1")
+    hub.registry.controls.fault("*", "", 404, times=None)
+    with pytest.raises(ExternalServiceError, match="no registry under /v2/"):
+        await target.client().digest("acme/shop", "v1")
+
+
+async def test_a_404_of_a_registry_says_whose_it_is_and_nothing_more_is_asked(
+    hub: DockerHubStandin, target: Target
+) -> None:
+    await target.pusher("acme/shop").push_image("v1")
+    hub.registry.controls.forget()
+    assert await target.client().digest("acme/shop", "v2") is None
+    assert [call.path for call in hub.registry.controls.calls if call.path == "/v2/"] == []
+
+
+async def test_a_registry_whose_404_does_not_say_whose_it_is_is_asked_whether_it_is_one(
+    hub: DockerHubStandin, target: Target
+) -> None:
+    await target.pusher("acme/shop").push_image("v1")
+    hub.registry.controls.fault("HEAD", "/manifests/", 404, times=None)
+    assert await target.client().digest("acme/shop", "v1") is None
+    assert [call.status for call in hub.registry.controls.seen("GET", "^/v2/$")] == [401]
+
+
 @pytest.mark.parametrize("kind", ["truncated", "garbled"])
 async def test_half_a_token_is_no_token(hub: DockerHubStandin, target: Target, kind: str) -> None:
     digest = await target.pusher("acme/shop").push_image("v1")

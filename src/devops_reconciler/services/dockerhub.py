@@ -85,7 +85,7 @@ class DockerHub:
         """The repository, or None. A private one that our account may not see counts as absent here too."""
         operation = "get repository"
         reply = await self._call(operation, "GET", _repository_path(namespace, name))
-        if reply.status == 404:
+        if self._absent(operation, reply):
             return None
         value = self._object(operation, reply)
         private = value.get("is_private")
@@ -154,7 +154,7 @@ class DockerHub:
         while path and path not in seen:
             seen.add(path)
             reply = await self._call(operation, "GET", path)
-            if reply.status == 404:
+            if self._absent(operation, reply):
                 return
             page = self._object(operation, reply)
             results = page.get("results")
@@ -168,7 +168,7 @@ class DockerHub:
         """One tag, or None."""
         operation = "get tag"
         reply = await self._call(operation, "GET", f"{_repository_path(namespace, name)}/tags/{_quoted(tag)}")
-        return None if reply.status == 404 else self._tag(operation, self._object(operation, reply))
+        return None if self._absent(operation, reply) else self._tag(operation, self._object(operation, reply))
 
     async def delete_tag(self, namespace: str, name: str, tag: str) -> None:
         """Delete the tag, never the image: other tags may share it. An absent tag is fine.
@@ -195,6 +195,13 @@ class DockerHub:
     async def _send(self, operation: str, method: str, path: str, body: dict[str, Any] | None, token: str) -> Response:
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         return await self._http.request(operation, method, path, headers=headers, json_body=body)
+
+    def _absent(self, operation: str, reply: Response) -> bool:
+        """Whether Docker Hub says that there is no such thing: in JSON, whatever the form. Else it is a 404 of some
+        proxy, or of another address, and proves nothing."""
+        if reply.status == 404 and not details_of(reply):
+            raise self._http.malformed(operation, "a 404 that Docker Hub did not write; check DOCKERHUB_ENDPOINT")
+        return reply.status == 404
 
     def _missing(self, operation: str, what: str, reply: Response) -> Refused:
         details = details_of(reply)

@@ -4,7 +4,8 @@ It authenticates with user and API token sent with each request, keeps no cookie
 request with an API token is exempt, and a session cookie would take that away (jenkinsci/jenkins, `ApiCrumbExclusion`).
 Redirects are not followed: the Location of a trigger has no page. Nothing is retried here.
 
-Absent things are None (or nothing to delete). A write into something that is absent raises ExternalServiceError, for
+Absent things are None (or nothing to delete): folders, jobs and credentials only by the word of Jenkins itself, since
+what looks absent may be given out as removed. A write into something that is absent raises ExternalServiceError, for
 whoever makes the parent will make it again. Errors otherwise are those of `Http.request`.
 """
 
@@ -64,6 +65,8 @@ __all__ = [
 XML = "application/xml; charset=utf-8"
 """config.xml is read through the request's charset, which is not UTF-8 unless said so."""
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
+WHO = "x-jenkins"
+"""The header with the version of the core."""
 QUEUE_ITEM = re.compile(r"/queue/item/(\d+)(?:/|$)")
 ACTIONS = "actions[parameters[name,value]]"
 ITEM_TREE = "name,description,url"
@@ -85,13 +88,14 @@ class Jenkins:
         self._username = username
         self._token = token
         self._rounds: Rounds[ByPath] = Rounds(http.clock)
+        self._versions: Rounds[str] = Rounds(http.clock)
 
     # Items
 
     async def item(self, path: ItemPath) -> Item | None:
         """The folder or job at `path`."""
         response = await self._get("get item", item_url(path) + "/api/json?tree=name,description,url,jobs[name]")
-        return None if response.status == 404 else self._read("get item", response, read_item)
+        return None if await self._absent(response) else self._read("get item", response, read_item)
 
     async def items(self) -> list[tuple[ItemPath, Item]]:
         """All folders and jobs that our account may see, two levels deep: our jobs are in a folder at the root.
@@ -105,7 +109,7 @@ class Jenkins:
     async def config(self, path: ItemPath) -> bytes | None:
         """Its config.xml. It never equals what was sent: read it with `jenkins_xml`."""
         response = await self._get("get config", item_url(path) + "/config.xml")
-        return None if response.status == 404 else self._xml("get config", response)
+        return None if await self._absent(response) else self._xml("get config", response)
 
     async def create_item(self, parent: ItemPath, name: str, xml: bytes) -> None:
         """Create `name` in `parent` (() is the root). ConflictError if there is one already."""
@@ -130,7 +134,7 @@ class Jenkins:
 
     async def credential(self, folder: ItemPath, id: str) -> Credential | None:
         response = await self._get("get credential", credential_url(folder, id))
-        if response.status == 404:
+        if await self._absent(response):
             return None
         return read_credential(self._xml("get credential", response))
 
@@ -229,7 +233,7 @@ class Jenkins:
     async def builds(self, path: ItemPath) -> list[Build]:
         """The newest 100 builds, newest first; none for an absent job."""
         response = await self._get("list builds", f"{item_url(path)}/api/json?tree=builds[{BUILD_TREE}]")
-        if response.status == 404:
+        if await self._absent(response):
             return []
         return self._read(
             "list builds", response, lambda value: [read_build(each) for each in list_of(value, "builds")]
@@ -304,7 +308,7 @@ class Jenkins:
     async def version(self) -> str:
         """The version of the core, from the header X-Jenkins."""
         response = await self._get("get version", "/api/json?tree=_class")
-        version = response.headers.get("x-jenkins", "")
+        version = response.headers.get(WHO, "")
         if response.status == 404 or not version:
             raise self._http.malformed("get version", "there is no X-Jenkins header; is this address a Jenkins?")
         return version
@@ -344,6 +348,19 @@ class Jenkins:
         pair = base64.b64encode(f"{self._username()}:{self._token()}".encode()).decode()
         # Messages of Jenkins follow the language of the request, and we look into one of them.
         return {"Authorization": f"Basic {pair}", "Accept-Language": "en"}
+
+    async def _absent(self, response: Response) -> bool:
+        """Whether Jenkins says that there is no such thing. Raises ExternalServiceError for a 404 of somebody else: an
+        Ingress without a backend, another address.
+
+        Its page for a 404 names its version, as all its pages do (jenkinsci/jenkins, `Jenkins/_404.jelly`). Where a
+        proxy shows its own page instead, it is asked who it is; all who ask at one time share the answer.
+        """
+        if response.status != 404:
+            return False
+        if WHO not in response.headers:
+            await self._versions.get("version", self.version)
+        return True
 
     def _present(self, operation: str, response: Response, what: str) -> None:
         """404 in answer to something that needs its target."""

@@ -27,6 +27,8 @@ ACCEPT = ", ".join(
     )
 )
 """All four forms of an image: with fewer, registries convert (another digest) or answer 404 (distribution#2395)."""
+VERSION = "docker-distribution-api-version"
+"""The header by which a registry is known."""
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 DOCKER_REGISTRIES = frozenset({"registry-1.docker.io", "index.docker.io"})
 DOCKER_TOKEN_HOSTS = frozenset({"auth.docker.io"})
@@ -63,9 +65,7 @@ class Registry:
 
     async def ping(self) -> None:
         """Prove that the registry answers and takes our credentials."""
-        reply = await self._call("ping", "GET", "/v2/", "")
-        if reply.status == 404:
-            raise self._http.malformed("ping", "there is no registry under /v2/")
+        self._found(await self._call("ping", "GET", "/v2/", ""))
 
     async def check_login(self, username: str, password: str) -> None:
         """Raise CredentialsError where the registry does not take this login. Not to be asked often with a wrong one:
@@ -93,6 +93,7 @@ class Registry:
         path = f"/v2/{name}/manifests/{quote(reference, safe=':')}"
         reply = await self._call(operation, "HEAD", path, repository)
         if reply.status == 404:
+            await self._prove(reply)
             return None
         digest = reply.headers.get("docker-content-digest", "")
         if not DIGEST.fullmatch(digest):
@@ -100,6 +101,19 @@ class Registry:
         if ":" in reference and digest != reference:
             raise self._http.malformed(operation, f"{digest} for a question about {reference}")
         return digest
+
+    async def _prove(self, absence: Response) -> None:
+        """Raise ExternalServiceError for a 404 that is of no registry: of some proxy, or of another address.
+
+        A HEAD has no body to tell. Docker's registry, and most others, name their version in each answer
+        (distribution/distribution, `App.ServeHTTP`). Of those that do not, one is there if it answers under /v2/.
+        """
+        if VERSION not in absence.headers:
+            self._found(await self._http.request("ping", "GET", "/v2/", accept=(401, 403)))
+
+    def _found(self, root: Response) -> None:
+        if root.status == 404:
+            raise self._http.malformed("ping", "there is no registry under /v2/")
 
     async def _call(self, operation: str, method: str, path: str, repository: str) -> Response:
         """Ask; on 401 do what the registry asks for, and ask once more."""

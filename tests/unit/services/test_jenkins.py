@@ -215,7 +215,7 @@ async def test_a_location_beside_another_status_is_no_queue_item() -> None:
 
 
 async def test_each_request_carries_the_account_and_the_language() -> None:
-    transport = One(Response(404))
+    transport = One(Response(404, {"x-jenkins": "2.579"}))
     await jenkins(transport).item(JOB)
     assert transport.asked[0].headers == {"Authorization": "Basic b3BlcmF0b3I6dDBrZW4=", "Accept-Language": "en"}
 
