@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from .api.base import EffectivePolicy
@@ -30,7 +30,7 @@ from .resources.argo_sync import ArgoHealth, ArgoSync
 from .resources.dns_record import DnsRecord
 from .resources.environment import EnvironmentClaim
 from .resources.git_revision import GitRevision
-from .resources.image import Image, PinnedImage
+from .resources.image import IMAGE_TIMEOUT, Image, PinnedImage
 from .resources.ingress import IngressRoute
 from .resources.jenkins_build import JenkinsBuild
 from .resources.namespace import DestinationNamespace, PreviewNamespace
@@ -40,8 +40,6 @@ from .runtime.settings import Settings
 
 SECRET_STEP = "secret-"
 """What the names of the steps that copy a Secret begin with."""
-IMAGE_TIMEOUT = timedelta(minutes=2)
-"""How long the registry may take to show what a finished build has pushed."""
 
 
 @dataclass(frozen=True)

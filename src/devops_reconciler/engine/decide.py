@@ -44,6 +44,8 @@ class Memory:
     """Since when a thing that was seen, or that others make, has been missing."""
     owned_by_mark: bool = True
     made_elsewhere: bool = False
+    coming: timedelta = timedelta(0)
+    """How much longer a thing that others make, and that was never seen, may take to show."""
     repeatable: bool = False
 
 
@@ -249,6 +251,8 @@ def _gone(memory: Memory) -> Action:
         return arriving
     if memory.doubt is not None and memory.doubt < memory.arrival:
         return Wait("an earlier attempt to make it may still arrive", after=memory.arrival - memory.doubt)
+    if memory.coming > timedelta(0):
+        return Wait("it does not show yet, and may do so any time", after=min(memory.coming, GRACE))
     may_show = memory.made_elsewhere or (memory.once and memory.seen)
     missing, grace = memory.absent_for or timedelta(0), min(memory.settle, GRACE)
     if may_show and not memory.ended and missing < grace:

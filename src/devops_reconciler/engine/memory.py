@@ -38,6 +38,7 @@ def memory_of(resource: Resource[World], entry: Entry, me: str, asked: Instant, 
         absent_for=since(entry.absent_since),
         owned_by_mark=resource.owned_by_mark,
         made_elsewhere=resource.made_elsewhere,
+        coming=_coming(resource, entry, since(entry.started_at), world),
         repeatable=resource.repeatable,
     )
 
@@ -45,6 +46,13 @@ def memory_of(resource: Resource[World], entry: Entry, me: str, asked: Instant, 
 def _had_another(entry: Entry) -> bool:
     """Whether another value may have been written; what is there without a digest is as it had to be until now."""
     return bool(entry.digest) or entry.intent is not None or entry.state is EntryState.ACTIVE
+
+
+def _coming(resource: Resource[World], entry: Entry, waited: timedelta | None, world: World) -> timedelta:
+    """What is left of the time in which a thing that others make, and that nobody has seen, may still show."""
+    if not entry.made_elsewhere or entry.seen or waited is None:
+        return timedelta(0)
+    return max(timedelta(0), resource.comes_in(world) - waited)
 
 
 def age_of(written: datetime | None, asked: Instant, now: Instant, acting: Instant | None) -> timedelta | None:

@@ -153,6 +153,13 @@ class Resource(BaseModel, ABC, Generic[World]):
         """
         return self.settles_in(world)
 
+    def comes_in(self, world: World) -> timedelta:
+        """From when it is waited for until it shows what others have made, at the longest (`made_elsewhere`).
+
+        Before that an absence is no proof that there is nothing to remove.
+        """
+        return timedelta(0)
+
     def acting_since(self, world: World) -> Instant | None:
         """When the time began in which nobody but this process acts; None where nobody else ever does.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from ..api.errors import CredentialsError
@@ -9,6 +10,9 @@ from ..api.names import plain_name
 from ..engine.resource import ABSENT, Intent, Observation
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World
+
+IMAGE_TIMEOUT = timedelta(minutes=2)
+"""How long the registry may take to show what a finished build has pushed."""
 
 
 class Image(ExternalResource):
@@ -39,6 +43,10 @@ class Image(ExternalResource):
         return Observation(
             exists=True, facts={"digest": digest, "image": f"{self.form}@{digest}"}, external_id=f"{self.form}@{digest}"
         )
+
+    def comes_in(self, world: World) -> timedelta:
+        """Its step is waited for once its build has ended well: until then it may have pushed nothing at all."""
+        return IMAGE_TIMEOUT
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.hub.delete_tag(self.namespace, self.repository, self.tag)

@@ -128,6 +128,7 @@ DECIDE = mutants_of(
         "    if memory.doubt is not None and memory.doubt < memory.arrival:",
         "    if False:",
     ),
+    ("gone though others have just made it", "    if memory.coming > timedelta(0):", "    if False:"),
     ("gone though it only hides", "    if may_show and not memory.ended and missing < grace:", "    if False:"),
     (
         "released though our mark may be about to show",

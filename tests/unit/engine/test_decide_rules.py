@@ -60,6 +60,7 @@ MEMORIES = st.builds(
     absent_for=st.none() | TIMES,
     owned_by_mark=st.booleans(),
     made_elsewhere=st.booleans(),
+    coming=TIMES,
     repeatable=st.booleans(),
 )
 anything = given(seen=OBSERVATIONS, policy=POLICIES, memory=MEMORIES)
@@ -152,7 +153,7 @@ def test_rule_10_no_wait_of_our_own_outlasts_its_time(
 ) -> None:
     for judge in (decide, decide_removal):
         action = judge(seen, policy, memory)
-        waits_for_others = seen.deleting or (seen.exists and not seen.ready) or memory.made_elsewhere
+        waits_for_others = seen.deleting or (seen.exists and not seen.ready) or memory.made_elsewhere or memory.coming
         if isinstance(action, Wait) and not waits_for_others:
             assert action.after is not None
             assert ZERO < action.after <= max(memory.settle, memory.arrival)

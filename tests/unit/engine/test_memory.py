@@ -14,7 +14,7 @@ from devops_reconciler.runtime.clock import Instant
 
 from .bench import ME, Bench, step
 from .line import Fault
-from .things import Build, Job, Secret
+from .things import Build, Image, Job, Secret
 from .world import Outside
 
 S = timedelta(seconds=1)
@@ -67,6 +67,28 @@ def test_all_that_was_written_down_has_that_age() -> None:
     memory = memory_of(build, entry, ME, later(30), later(40), Outside())
     assert memory.tried is not None
     assert (memory.tried.age, memory.doubt, memory.absent_for) == (30 * S, 30 * S, 30 * S)
+
+
+class Slow(Image):
+    """An image that the registry may show a minute after its build has ended."""
+
+    def comes_in(self, world: Outside) -> timedelta:
+        return 60 * S
+
+
+@pytest.mark.parametrize(
+    ("what", "known", "left"),
+    [
+        ("waited for", {"started_at": BEGUN}, 30),
+        ("waited for all its time", {"started_at": BEGUN - 60 * S}, 0),
+        ("its build has not ended", {}, 0),
+        ("there once", {"started_at": BEGUN, "seen": True}, 0),
+    ],
+)
+def test_what_others_make_may_come_as_long_as_it_is_waited_for(what: str, known: dict[str, Any], left: int) -> None:
+    entry = Entry(step="image", kind="Slow", key="t", made_elsewhere=True, **known)
+    memory = memory_of(Slow(tag="t"), entry, ME, later(30), later(40), Outside())
+    assert memory.coming == left * S, what
 
 
 @pytest.mark.parametrize("clock", [timedelta(minutes=-1), timedelta(0), timedelta(minutes=10)])

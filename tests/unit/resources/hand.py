@@ -55,15 +55,19 @@ class Hand:
     async def remove(self, most: int = 30) -> Outcome:
         """Passes of removal until nothing is left."""
         for _ in range(most):
-            self.ledger = Ledger.load(self.ledger.dump())
-            lifecycle: ResourceLifecycleManager[World] = ResourceLifecycleManager(
-                self.out.world, self.out.clock, self.me, REMOVALS
-            )
-            outcome = await lifecycle.clean(self.ledger, self._save, {})
+            outcome = await self.remove_once()
             if outcome.ready:
                 return outcome
             self.out.clock.advance(outcome.results[0].after or timedelta(seconds=1))
         raise AssertionError(f"no end: {outcome.results}")
+
+    async def remove_once(self) -> Outcome:
+        """One pass of removal, on a ledger that has been through the status."""
+        self.ledger = Ledger.load(self.ledger.dump())
+        lifecycle: ResourceLifecycleManager[World] = ResourceLifecycleManager(
+            self.out.world, self.out.clock, self.me, REMOVALS
+        )
+        return await lifecycle.clean(self.ledger, self._save, {})
 
     @property
     def entry(self) -> Entry:

@@ -11,7 +11,7 @@ from devops_reconciler.api.base import Adoption
 from devops_reconciler.resources.address import Address, PublishedName
 from devops_reconciler.resources.git_revision import GitRevision
 from devops_reconciler.resources.hub_repository import HubRepository
-from devops_reconciler.resources.image import Image, PinnedImage
+from devops_reconciler.resources.image import IMAGE_TIMEOUT, Image, PinnedImage
 from devops_reconciler.resources.marks import described, mark_in
 from devops_reconciler.resources.polling import pause
 from devops_reconciler.services.godaddy_types import Record
@@ -108,6 +108,38 @@ async def test_an_image_whose_repository_was_deleted_by_hand_is_gone() -> None:
     await hand.bring(IMAGE)
     hand.out.hub.held.clear()
     assert (await hand.remove()).ready
+
+
+async def test_an_image_whose_build_has_ended_is_waited_for_before_it_is_said_to_be_gone() -> None:
+    hand = Hand()
+    hand.out.hub.add("acme", "shop")
+    await hand.once(IMAGE)
+    for _ in range(3):
+        outcome = await hand.remove_once()
+        assert not outcome.ready
+        hand.out.clock.advance(outcome.results[0].after or timedelta(0))
+    hand.out.hub.push("acme/shop", "abc-1")
+    assert (await hand.remove()).ready
+    assert hand.out.hub.held["acme/shop"].tags == {}
+
+
+async def test_an_image_that_its_build_did_not_push_is_waited_for_as_long_as_by_its_deployment() -> None:
+    hand = Hand()
+    hand.out.hub.add("acme", "shop")
+    await hand.once(IMAGE)
+    hand.out.clock.advance(timedelta(seconds=30))
+    before = hand.out.clock.now()
+    assert (await hand.remove()).ready
+    assert hand.out.clock.now() - before == IMAGE_TIMEOUT - timedelta(seconds=30)
+
+
+async def test_an_image_whose_build_was_stopped_is_gone_after_moments() -> None:
+    hand = Hand()
+    hand.out.hub.add("acme", "shop")
+    hand.ledger.want("only", IMAGE)  # announced, as while its build runs
+    before = hand.out.clock.now()
+    assert (await hand.remove()).ready
+    assert hand.out.clock.now() - before <= timedelta(seconds=5)
 
 
 async def test_a_pinned_image_is_looked_for_by_digest_and_never_removed() -> None:
