@@ -15,6 +15,9 @@ from ..engine.window import Save
 from ..resources.world import World
 from ..runtime.clock import Clock
 
+NOT_GONE = "not gone after"
+"""What is noted of a resource whose removal has met no error, and takes too long."""
+
 
 @dataclass(frozen=True)
 class ArgoApplicationInfo:
@@ -82,9 +85,14 @@ async def _clean(it: ArgoApplicationInfo, skip: Collection[str]) -> Outcome:
     return await it.lifecycle.clean(it.ledger, it.save, it.policies, only=it.only)
 
 
+def has_failed(entry: Entry) -> bool:
+    """Whether its removal has met an error when it was last tried."""
+    return entry.state is EntryState.CLEANUP_FAILED and not entry.note.startswith(NOT_GONE)
+
+
 def _report(it: ArgoApplicationInfo, entry: Entry, timeout: timedelta, *, overdue: bool) -> ResourceReport:
     if overdue and entry.state not in (*CLOSED, EntryState.CLEANUP_FAILED):
         entry.state = EntryState.CLEANUP_FAILED
-        entry.note = entry.note or f"not gone after {timeout.total_seconds():g} s"
+        entry.note = entry.note or f"{NOT_GONE} {timeout.total_seconds():g} s"
     state = entry.state if entry.state in (*CLOSED, EntryState.CLEANUP_FAILED) else EntryState.ACTIVE
     return ResourceReport(it.name, entry.kind, entry.key, state.value, entry.note)

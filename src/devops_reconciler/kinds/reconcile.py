@@ -33,6 +33,7 @@ from ..inputs.subject import (
 from ..resources.catalog import ANSWERS_ITSELF, REMOVALS
 from ..resources.world import World
 from ..services.kubernetes import INGRESS_RESOURCE
+from .cleanup import has_failed
 from .kind import KindOfResource
 from .left_behind import Asked, asked, keep, thing_of
 from .planning import plan_of, say_planned
@@ -103,7 +104,7 @@ class Reconciliation(Generic[S, T]):
         self.me = mark_for(self.world.cluster_id, obj)
         self.conditions = Conditions(status.conditions, self.generation, self.now)
         self._is_new = not any(entry.state is EntryState.ACTIVE for entry in self.ledger.entries)
-        self._failed_before = {id(e) for e in self.ledger.entries if e.state is EntryState.CLEANUP_FAILED}
+        self._failed_before = {id(entry) for entry in self.ledger.entries if has_failed(entry)}
 
     async def run(self) -> Verdict:
         """Bring the object one step further. Raises ConflictError when somebody else changed it meanwhile."""

@@ -11,7 +11,7 @@ import pytest
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError, Waiting
 from devops_reconciler.kinds import KINDS, Verdict
 from devops_reconciler.kinds.left_behind import LABEL, Asked, asked
-from devops_reconciler.services.kubernetes import CONFIG_MAP
+from devops_reconciler.services.kubernetes import CONFIG_MAP, DEPLOYMENT_RECORD
 from tests.unit.world import ME, TEAM
 
 from .life import FINALIZER, Life, run
@@ -166,6 +166,30 @@ def test_what_hangs_in_its_own_deletion_is_let_go_and_what_it_held_up_is_removed
     assert passes(life, "ArgoSettings", most=200, seconds=2) is not None
     assert ("argocd", "shop") in left(life)
     assert life.out.argocd.repos == [], "the repository's turn has come after the application"
+
+
+async def test_one_error_is_no_hopeless_removal_though_nobody_has_looked_for_long() -> None:
+    """What only takes long has not failed: its first error is followed by another try."""
+    life = set_up()
+    life.record("one", environment="pr-1")
+    await life.live("one")
+    life.out.kubernetes.mark_deleted(DEPLOYMENT_RECORD, TEAM, "one")
+    force(life, "DeploymentRecord", name="one")
+    life.out.clock.advance(timedelta(hours=1))
+    life.out.argocd.slow_deletion = True
+    verdict = await life.turn("one")
+    life.out.line.fail("argocd.*", ExternalServiceError("argocd: 503", service="argocd"))
+    life.out.clock.advance(verdict.after or timedelta(seconds=1))
+    await life.turn("one")
+    life.out.argocd.finish("shop-pr-1")
+    for _ in range(30):
+        if verdict.released:
+            break
+        life.out.clock.advance(verdict.after or timedelta(seconds=1))
+        verdict = await life.turn("one")
+    assert verdict.released
+    assert left(life) == []
+    assert "shop-pr-1" not in life.out.argocd.apps
 
 
 async def test_a_project_passes_the_force_on_to_what_goes_with_it() -> None:
