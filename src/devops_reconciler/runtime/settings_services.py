@@ -110,11 +110,6 @@ class RegistryVariables(VariableGroup):
         return tuple(dict.fromkeys((*own, *self.allowed_registry_namespaces.names())))
 
     @property
-    def registry_is_default(self) -> bool:
-        """Whether images are at Docker Hub, so that their names carry no registry host."""
-        return self.registry_endpoint == DEFAULT_REGISTRY_ENDPOINT
-
-    @property
     def hub_is_default(self) -> bool:
         """Whether repositories are made at Docker Hub itself, whose pages have known addresses."""
         return self.dockerhub_endpoint == DEFAULT_DOCKERHUB_ENDPOINT

@@ -171,10 +171,8 @@ def test_a_computed_default_adds_no_problem_of_its_own() -> None:
 
 def test_registry_defaults() -> None:
     settings = load(REQUIRED | {"DOCKERHUB_NAMESPACE": "acme"})
-    assert settings.registry_is_default
     assert settings.allowed_registry_namespaces.allows("any", "acme")
     assert not settings.allowed_registry_namespaces.allows("any", "other")
-    assert not load(REQUIRED | {"REGISTRY_ENDPOINT": "http://127.0.0.1:5000"}).registry_is_default
 
 
 def test_unknown_variables_are_warned_about_with_the_nearest_name() -> None:
