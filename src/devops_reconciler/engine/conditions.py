@@ -24,6 +24,7 @@ CONFLICT = "Conflict"
 VENDOR_DEGRADED = "VendorDegraded"
 FORCE_DELETED = "ForceDeleted"
 CLEANUP_VERIFIED = "CleanupVerified"
+CREDENTIALS_READY = "CredentialsReady"
 
 Truth = Literal["True", "False", "Unknown"]
 

@@ -22,13 +22,20 @@ Call = dict[str, Any]
 
 
 async def preview(
-    steps: Sequence[Step[World]], ledger: Ledger, world: World, clock: Clock, me: str, catalog: Catalog
+    steps: Sequence[Step[World]],
+    ledger: Ledger,
+    world: World,
+    clock: Clock,
+    me: str,
+    catalog: Catalog,
+    policies: Mapping[str, EffectivePolicy],
 ) -> list[Call]:
     """The calls that applying would make, in order: first what the steps do, then the removal of what they replace.
 
-    A step that cannot be planned says why in `message`. The ledger is left as it is.
+    A step that cannot be planned says why in `message`. The ledger is left as it is. `policies` are those of steps that
+    are wanted no more.
     """
-    return await _Preview(world, clock, me, catalog, Ledger.load(ledger.dump())).calls(steps)
+    return await _Preview(world, clock, me, catalog, Ledger.load(ledger.dump()), policies).calls(steps)
 
 
 @dataclass
@@ -38,13 +45,14 @@ class _Preview(Generic[World]):
     me: str
     catalog: Catalog
     ledger: Ledger
+    policies: Mapping[str, EffectivePolicy]
     facts: Facts = field(default_factory=Facts)
 
     async def calls(self, steps: Sequence[Step[World]]) -> list[Call]:
         found = [call for step in steps for call in await self._of_step(step)]
         if steps:  # as for a pass: no steps at all are no wish
             self.ledger.follow([step.name for step in steps])
-        policies = {step.name: step.policy for step in steps}
+        policies = {**self.policies, **{step.name: step.policy for step in steps}}
         retired = (EntryState.RETIRED, EntryState.CLEANUP_FAILED)
         return found + [
             call

@@ -14,7 +14,7 @@ from ..api.errors import Waiting
 from ..api.names import application_name
 from ..api.policies import ComponentName
 from ..api.references import SecretRef
-from ..engine.conditions import Conditions
+from ..engine.conditions import CREDENTIALS_READY, Conditions
 from ..engine.outcome import Outcome
 from ..engine.pipeline import Step
 from ..inputs.blocks import (
@@ -96,7 +96,7 @@ def _say_credentials(into: Conditions, outcome: Outcome, login: Login | None, re
 
     Told for a Secret of the project; for the operator's own login only where it is not so.
     """
-    kind = "CredentialsReady"
+    kind = CREDENTIALS_READY
     (result,) = (each for each in outcome.results if each.step == REPOSITORY_STEP)
     unreadable = result.seen.message if result.seen is not None else ""
     if login is None or (ref is None and not unreadable):

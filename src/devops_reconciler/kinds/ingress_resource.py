@@ -69,6 +69,8 @@ async def plan(world: World, subject: Subject[IngressResourceSpec, IngressResour
     def conditions(into: Conditions, outcome: Outcome) -> None:
         if place.local:
             step_condition(into, "IngressReady", outcome, ("namespace", "ingress"))
+        else:
+            into.drop("IngressReady")
         taken = next((result for result in outcome.results if isinstance(result.error, HostTakenError)), None)
         if taken is not None:
             into.put("DNSReady", "False", taken.reason, say(taken))

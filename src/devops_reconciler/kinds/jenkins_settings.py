@@ -8,7 +8,7 @@ from ..api.base import EffectivePolicy, effective
 from ..api.conditions import Reason
 from ..api.jenkins_settings import JenkinsSettingsSpec, JenkinsSettingsStatus, ProjectFileStatus
 from ..api.policies import ComponentName
-from ..engine.conditions import Conditions
+from ..engine.conditions import CREDENTIALS_READY, Conditions
 from ..engine.ledger import Ledger
 from ..engine.outcome import Facts, Outcome
 from ..engine.pipeline import Step
@@ -95,7 +95,7 @@ def _say_credentials(
     into: Conditions, outcome: Outcome, spec: JenkinsSettingsSpec, git: Login | None, push: PushCheck | None
 ) -> None:
     """`CredentialsReady`: the logins of the project's own Secrets are good, and Jenkins has them."""
-    kind, refs = "CredentialsReady", (spec.git.credentials_ref, spec.registry.credentials_ref)
+    kind, refs = CREDENTIALS_READY, (spec.git.credentials_ref, spec.registry.credentials_ref)
     if refs == (None, None):
         into.drop(kind)
         return

@@ -8,6 +8,7 @@ from typing import Any
 
 import pydantic
 
+from ..api.base import EffectivePolicy, effective
 from ..api.policies import ComponentName
 from ..api.status import ResourceStatus
 from ..inputs.plan import Plan
@@ -27,3 +28,8 @@ class KindOfResource:
     status: type[ResourceStatus]
     plan: Callable[[World, Any], Awaitable[Plan]]
     components: Mapping[str, ComponentName] = field(default_factory=dict)
+
+    def policies(self, spec: Any) -> dict[str, EffectivePolicy]:
+        """Those of a spec by step, also of steps that its plan does not have now: what they have made may be left."""
+        own = getattr(spec, "components", None)
+        return {step: effective(spec, own, component) for step, component in self.components.items()}

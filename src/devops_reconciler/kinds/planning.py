@@ -31,7 +31,8 @@ async def plan_of(world: World, what: KindOfResource, obj: dict[str, Any]) -> li
         plan = await what.plan(world, subject)
     except ReconcilerError as error:
         return [{"step": "spec", "action": "Refused", "message": error.message}]
-    return await preview(plan.steps, Ledger.load(status.applied), world, world.clock, me, REMOVALS)
+    ledger, policies = Ledger.load(status.applied), what.policies(spec)
+    return await preview(plan.steps, ledger, world, world.clock, me, REMOVALS, policies)
 
 
 async def plan_of_project(

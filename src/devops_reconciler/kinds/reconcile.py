@@ -9,12 +9,21 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from ..api.base import EffectivePolicy, IngressComponents, Mode, effective
+from ..api.base import EffectivePolicy, IngressComponents, Mode
 from ..api.conditions import Condition, Reason
 from ..api.deployment_record import StepState
-from ..api.errors import ReconcilerError, Waiting
+from ..api.errors import ReconcilerError, SecretNotFoundError, Waiting
 from ..api.status import ResourceStatus
-from ..engine.conditions import FORCE_DELETED, READY, SUSPENDED, Conditions, say, say_replaced, summarise
+from ..engine.conditions import (
+    CREDENTIALS_READY,
+    FORCE_DELETED,
+    READY,
+    SUSPENDED,
+    Conditions,
+    say,
+    say_replaced,
+    summarise,
+)
 from ..engine.ledger import Entry, EntryState, Ledger
 from ..engine.letting_go import let_go
 from ..engine.lifecycle import ResourceLifecycleManager
@@ -162,6 +171,8 @@ class Reconciliation(Generic[S, T]):
         try:
             plan = await self.what.plan(self.world, subject)
         except Exception as error:  # noqa: BLE001 - becomes a condition, an event and a log line
+            if isinstance(error, SecretNotFoundError) and self.conditions.get(CREDENTIALS_READY) is not None:
+                self.conditions.put(CREDENTIALS_READY, "False", error.reason, error.message)
             return await self.conclude(Plan(()), Outcome(results=[failed_step("spec", error)]))
         pipeline: Pipeline[World] = Pipeline(self.world, self.world.clock, self.me)
         outcome = await pipeline.advance(plan.steps, self.ledger, self.save_intents)
@@ -169,7 +180,7 @@ class Reconciliation(Generic[S, T]):
             learned, outcome = outcome.learned, await pipeline.advance(plan.steps, self.ledger, self.save_intents)
             outcome.learned = outcome.learned or learned
         if outcome.ready:
-            await self.clean_retired(plan.policies, outcome)
+            await self.clean_retired({**self.what.policies(subject.spec), **plan.policies}, outcome)
         if outcome.only_acted:
             return Verdict(after=SOON, results=outcome.results, transitions=self.conditions.transitions)
         return await self.conclude(plan, outcome)
@@ -270,11 +281,9 @@ class Reconciliation(Generic[S, T]):
     def removal_policies(self) -> dict[str, EffectivePolicy]:
         """The policies of the current spec by step; empty for a spec that cannot be read (each entry has its own)."""
         try:
-            spec: Any = self.subject().spec
+            return self.what.policies(self.subject().spec)
         except ReconcilerError:
             return {}
-        components = getattr(spec, "components", None)
-        return {step: effective(spec, components, component) for step, component in self.what.components.items()}
 
     async def conclude_removal(self, outcome: Outcome) -> Verdict:
         blocking = outcome.blocking

@@ -45,7 +45,7 @@ def planned(bench: Bench, *steps: Step[Outside]) -> list[dict[str, Any]]:
     """The calls of a preview, that has neither written nor changed the ledger."""
     ledger, writes = Ledger.load(bench.applied), bench.writes(saves=True)
     before = ledger.dump()
-    calls = run(preview(steps, ledger, bench.world, bench.world.clock, ME, CATALOG))
+    calls = run(preview(steps, ledger, bench.world, bench.world.clock, ME, CATALOG, {}))
     assert ledger.dump() == before
     assert bench.writes(saves=True) == writes
     return calls

@@ -87,7 +87,7 @@ def test_it_is_not_planned_either() -> None:
     bench = by_the_version_before(OLD)
     by_hand(bench)
     steps = [step("x", Labelled(path="a", content="1", label="team"), policy=REPORT)]
-    calls = run(preview(steps, Ledger.load(bench.applied), bench.world, bench.world.clock, ME, CATALOG))
+    calls = run(preview(steps, Ledger.load(bench.applied), bench.world, bench.world.clock, ME, CATALOG, {}))
     assert [call["action"] for call in calls] == ["Report"]
 
 

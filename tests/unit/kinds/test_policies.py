@@ -10,7 +10,7 @@ import pytest
 
 from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.kinds import KINDS
-from devops_reconciler.services.kubernetes import DEVOPS_PROJECT
+from devops_reconciler.services.kubernetes import DEVOPS_PROJECT, INGRESS
 from tests.unit.world import ME, OTHER, TEAM
 
 from .life import Life
@@ -344,3 +344,41 @@ async def test_the_child_of_another_project_gets_no_policy() -> None:
     mark = len(life.out.kubernetes.writes)
     await life.turn("shop", "DevOpsProject")
     assert sorted(children_written(life, mark)) == ["IngressResource", "JenkinsSettings"]
+
+
+# What is replaced, by steps that the spec wants no more
+
+
+REMOTE = {"destination": {"server": "https://cluster-2", "namespace": "shop"}}
+STAYS: list[dict[str, Any]] = [
+    {"components": {"ingress": {"deletionPolicy": "Orphan"}}},
+    {"deletionPolicy": "Orphan"},
+    {"managementPolicies": ["Observe", "Create", "Update"]},
+]
+
+
+@pytest.mark.parametrize("policies", STAYS, ids=["of the component", "of all", "no Delete"])
+async def test_what_a_move_leaves_behind_goes_by_the_policies_of_now(policies: dict[str, Any]) -> None:
+    life = ready()
+    change(life, argo=REMOTE, **policies)
+    await looked_at(life, times=8, minutes=1)
+    assert life.out.kubernetes.see(INGRESS, "shop", "shop") is not None
+    assert life.reason("shop", "Ready", "IngressResource") == "True/Succeeded"
+    assert life.condition("shop", "IngressReady", "IngressResource") is None
+
+
+async def test_what_was_to_stay_goes_where_it_is_to_go_by_now() -> None:
+    life = ready(deletionPolicy="Orphan")
+    change(life, deletionPolicy="Delete")
+    change(life, argo=REMOTE)
+    await looked_at(life, times=8, minutes=1)
+    assert life.out.kubernetes.see(INGRESS, "shop", "shop") is None
+
+
+@pytest.mark.parametrize("policies", STAYS, ids=["of the component", "of all", "no Delete"])
+async def test_a_plan_removes_what_a_move_leaves_behind_by_the_policies_of_now(policies: dict[str, Any]) -> None:
+    life = ready()
+    change(life, mode="Plan", argo=REMOTE, **policies)
+    await looked_at(life, times=2)
+    planned = life.status("shop", "DevOpsProject")["plan"]
+    assert [call for call in planned if call["action"] == "Delete"] == []

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
+from devops_reconciler.services.kubernetes import SECRET
 from tests.unit.world import GIT_URL, TEAM
 
 from .life import Life, run
@@ -173,3 +174,15 @@ def test_without_secrets_of_its_own_a_project_has_no_such_condition() -> None:
     assert life.condition("shop", "CredentialsReady", KIND) is None
     assert life.condition("shop", "CredentialsReady", "ArgoSettings") is None
     assert TEAM in str(life.see("shop", KIND)["metadata"])
+
+
+async def test_a_secret_that_is_gone_makes_no_good_credentials() -> None:
+    life = Life()
+    life.out.secret("push", {"username": "bob", "password": "x"})
+    life.project(registry={"credentialsRef": {"name": "push"}})
+    life.set_up()
+    await life.turn("shop", "JenkinsSettings")
+    assert life.reason("shop", "CredentialsReady", "JenkinsSettings") == "True/Succeeded"
+    life.out.kubernetes.remove(SECRET, TEAM, "push")
+    await life.turn("shop", "JenkinsSettings")
+    assert life.reason("shop", "CredentialsReady", "JenkinsSettings") == "False/SecretNotFound"
