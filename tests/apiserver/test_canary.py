@@ -10,15 +10,17 @@ from datetime import timedelta
 import pytest
 from aio_pika import Message
 
-from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.api.errors import ExternalServiceError, ValidationError
+from devops_reconciler.api.messages import EventType
 from devops_reconciler.messages.canary import Canary, Watched
 from devops_reconciler.messages.check import RabbitmqCheck
+from devops_reconciler.messages.topology import ROUTING_KEYS
 from devops_reconciler.runtime.clock import SystemClock
 from testbed.kubernetes import ControlPlane
 from testbed.rabbitmq import RabbitMQ
 from testbed.waiting import eventually
 
-from .message_office import Office, open_office
+from .message_office import Office, deploy, open_office
 
 INTERVAL = timedelta(milliseconds=500)
 CAME_BACK = "the canary came back at"
@@ -160,3 +162,23 @@ async def test_a_forged_canary_reaches_no_queue_but_that_of_dead_letters(office:
         letter = await office.dead()
         assert letter.headers["x-reason"] == "InvalidMessage"
         assert await victim.get(fail=False) is None
+
+
+async def test_a_binding_that_was_removed_is_made_again(office: Office) -> None:
+    """Messages that nothing is bound for vanish: whoever sent them is told that all is well."""
+    await office.start_listener()
+    key = ROUTING_KEYS[EventType.DEVOPS_RECONCILE]
+    async with office.channel() as channel:
+        queue = await channel.get_queue(office.settings.rabbitmq_queue)
+        await queue.unbind(office.settings.rabbitmq_exchange, key)
+    with pytest.raises(ValidationError):
+        await office.send(deploy())
+
+    async def routed() -> str | None:
+        try:
+            return await office.send(deploy())
+        except ValidationError:
+            return None
+
+    async with singing(office):
+        await office.record(await eventually(routed, "the queue is bound again") or "")

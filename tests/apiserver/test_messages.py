@@ -17,7 +17,7 @@ from devops_reconciler.api.errors import CredentialsError, ExternalServiceError,
 from devops_reconciler.api.names import record_name
 from devops_reconciler.messages.connection import connect, probe
 from devops_reconciler.messages.publish import initialize_message, reconcile_message
-from devops_reconciler.messages.topology import DELIVERY_LIMIT, declare_queues
+from devops_reconciler.messages.topology import DELIVERY_LIMIT, dead_name, declare_queues
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from testbed.kubernetes import API_SERVER, ControlPlane
 from testbed.rabbitmq import RabbitMQ
@@ -262,6 +262,18 @@ async def test_a_queue_that_was_deleted_is_made_again(office: Office) -> None:
     event_id = await eventually(routed, "the queue is bound again")
     assert event_id is not None
     await office.record(event_id)
+
+
+async def test_a_dead_letter_queue_that_was_deleted_is_made_again(office: Office) -> None:
+    """Else one message that cannot be read would hold those of all projects."""
+    await office.start_listener()
+    await office.send_raw(b"not read")
+    await office.letters(1)
+    async with office.channel() as channel:
+        await channel.queue_delete(dead_name(office.settings))
+    await office.send_raw(b"not read either")
+    await office.record(await office.send(deploy()))
+    await office.letters(1)
 
 
 async def test_a_queue_with_other_properties_is_an_error_that_says_what_to_do(office: Office) -> None:

@@ -21,6 +21,7 @@ from ..runtime.logs import get_logger
 from ..runtime.settings import Settings
 from ..runtime.waiting import first_of
 from .connection import SERVICE, Connect, Unroutable, ask, close, open_channel
+from .topology import declare_queues
 
 TYPE = "Canary"
 """The AMQP type of a canary. It is no event of ours: its body is not looked at."""
@@ -70,6 +71,7 @@ class Canary:
     """The supervised task `canary` of one replica, on a connection of its own."""
 
     def __init__(self, settings: Settings, connect: Connect, clock: Clock, listener: Watched) -> None:
+        self._settings = settings
         self._queue = settings.rabbitmq_queue
         self._interval = settings.canary_interval
         self._connect = connect
@@ -129,6 +131,8 @@ class Canary:
         await self._rest(channel, limit, answered=True)
         if self._answered.is_set():
             self._note_answer()
+            # A canary comes back also where triggers are lost, their exchange or a binding having been removed.
+            await declare_queues(channel, self._settings)
             await self._rest(channel, self._interval)
         elif self._listener.takes and self._listener.settled_at < since:
             self._note_silence(limit)

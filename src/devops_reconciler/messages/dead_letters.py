@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from ..api.conditions import Reason
 from ..runtime.clock import Clock
 from ..runtime.settings import RabbitmqVariables
-from .connection import Connect
+from .connection import Connect, Unroutable
 from .publisher import Publisher
 from .topology import dead_name, declare_dead_letters
 
@@ -39,7 +39,12 @@ class DeadLetters:
     async def bury(self, delivery: AbstractIncomingMessage, reason: Reason, error: str) -> None:
         """Return when the dead-letter queue has confirmed it. Raises ReconcilerError: then try again."""
         letter = dead_letter(delivery, reason, error, self._clock.now())
-        await self._publisher.publish(self._exchange, "", letter, mandatory=True)
+        try:
+            await self._publisher.publish(self._exchange, "", letter, mandatory=True)
+        except Unroutable:
+            # The queue is gone, or its binding: they are declared on the next connection.
+            await self._publisher.close()
+            raise
 
     @property
     def publisher(self) -> Publisher:
