@@ -97,7 +97,7 @@ class AuditFile:
         size = os.fstat(file).st_size
         if size == self._size:
             return
-        end = _end_of_lines(file, size)
+        end = end_of_lines(file, size)
         if end < size:
             _log.warning("The audit file ended in half a line, which was never acted on", path=str(self.path))
             os.ftruncate(file, end)
@@ -142,6 +142,18 @@ def read_head(path: Path) -> Head | None:
         return None
 
 
+def end_of_lines(file: int, size: int) -> int:
+    """Where the last line break is: what stands after it is half a line."""
+    position = size
+    while position > 0:
+        start = max(0, position - _BLOCK)
+        found = os.pread(file, position - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        position = start
+    return 0
+
+
 def _is_at(file: int, path: Path) -> bool:
     try:
         there = os.stat(path)
@@ -157,21 +169,9 @@ def _write(file: int, data: bytes) -> None:
         data = data[os.write(file, data) :]
 
 
-def _end_of_lines(file: int, size: int) -> int:
-    """Where the last line break is: what stands after it is half a line."""
-    position = size
-    while position > 0:
-        start = max(0, position - _BLOCK)
-        found = os.pread(file, position - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        position = start
-    return 0
-
-
 def _last_line(file: int, end: int) -> Head | None:
     """The last whole line as the head of its chain; None where it is none of ours, or was changed."""
-    start = _end_of_lines(file, max(0, end - 1))
+    start = end_of_lines(file, max(0, end - 1))
     try:
         value = json.loads(os.pread(file, end - start, start))
         seq, digest = int(value["seq"]), str(value["hash"])

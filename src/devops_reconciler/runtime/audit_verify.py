@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from .audit_file import Head, head_path, read_head
+from .audit_file import Head, end_of_lines, head_path, read_head
 from .audit_record import GENESIS, AuditRecord, Phase, hash_of
 
 _MANY = 20
@@ -110,16 +111,48 @@ def verify(files: Iterable[Path], *, since: str | None = None, head: str | None 
     the last line as it stands somewhere else (the log, say); without it the file beside the last one is asked.
     """
     walk, paths = _Walk(since), list(files)
+    beside = head_path(paths[-1])
     with ExitStack() as stack:
-        for path in paths:
-            file = stack.enter_context(path.open(encoding="utf-8", errors="replace"))
-            fcntl.flock(file, fcntl.LOCK_SH)  # nobody appends while the lines and the head are compared
-            for number, text in enumerate(file, start=1):
+        opened = [stack.enter_context(path.open("rb")) for path in paths]
+        ends, kept = _moment(opened, beside)
+        for path, file, end in zip(paths, opened, ends, strict=True):
+            for number, text in enumerate(_lines(file, end), start=1):
                 walk.take(f"{path}:{number}", text)
-        if head is not None:
-            return walk.end_at(head)
-        beside = head_path(paths[-1])
-        return walk.end(read_head(beside), str(beside))
+    return walk.end_at(head) if head is not None else walk.end(kept, str(beside))
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where the lines of a file ended, and what stood after the last line break: half a line, or nothing."""
+
+    lines: int
+    rest: bytes
+
+
+def _moment(files: Iterable[BinaryIO], beside: Path) -> tuple[list[_End], Head | None]:
+    """The ends of all files and the head, of one moment at which nobody appends.
+
+    The lock is held for that moment alone: the operator waits for it, and does nothing else meanwhile. Lines are never
+    changed after it. Half a line is: who appends next takes it out, so it is read now.
+    """
+    with ExitStack() as locks:
+        ends = []
+        for file in files:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            locks.callback(fcntl.flock, file, fcntl.LOCK_UN)
+            size = os.fstat(file.fileno()).st_size
+            lines = end_of_lines(file.fileno(), size)
+            ends.append(_End(lines, os.pread(file.fileno(), size - lines, lines)))
+        return ends, read_head(beside)
+
+
+def _lines(file: BinaryIO, end: _End) -> Iterator[str]:
+    left = end.lines
+    while left > 0 and (line := file.readline(left)):
+        left -= len(line)
+        yield line.decode("utf-8", errors="replace")
+    if end.rest:
+        yield end.rest.decode("utf-8", errors="replace")
 
 
 def _short(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from devops_reconciler.runtime.audit import AuditTrail
 from devops_reconciler.runtime.audit_context import Cause, Change, acting_for, changing
 from devops_reconciler.runtime.audit_file import AuditFile, Head, head_path, read_head
 from devops_reconciler.runtime.audit_record import AuditedObject, AuditedThing, AuditRecord, Result, hash_of, schema
-from devops_reconciler.runtime.audit_verify import verify
+from devops_reconciler.runtime.audit_verify import _Walk, verify
 from devops_reconciler.runtime.clock import FakeClock
 
 CAUSE = Cause(AuditedObject(kind="DevOpsProject", namespace="team", name="shop", uid="u-1"), "alice")
@@ -166,6 +167,27 @@ def test_half_a_line_of_a_machine_that_lost_power_is_taken_out(tmp_path: Path) -
         file.write('{"v":1,"seq":7,"half')
     write(path)
     assert (verify([path]).ok, len(lines_of(path))) == (True, 12)
+
+
+def test_the_operator_appends_while_the_lines_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, take, locked = tmp_path / "audit", _Walk.take, []
+    write(path)
+    with path.open("a") as half:
+        half.write('{"v":1,"seq":7,"half')
+
+    def append_and_take(walk: _Walk, where: str, text: str) -> None:
+        if not locked:
+            with path.open() as other:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked.append(where)
+            write(path, 1)
+        take(walk, where, text)
+
+    monkeypatch.setattr(_Walk, "take", append_and_take)
+    report = verify([path])
+    assert (locked, report.lines, report.head.seq) == ([f"{path}:1"], 7, 6)
+    assert [problem.partition(" (")[0] for problem in report.problems] == [f"{path}:7 is no line of the audit trail"]
+    assert (verify([path]).problems, verify([path]).lines) == ([], 8)
 
 
 def test_an_intent_without_outcome_is_told_and_is_no_problem(tmp_path: Path) -> None:
