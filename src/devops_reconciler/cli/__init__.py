@@ -260,11 +260,12 @@ def orphans(
     json: Annotated[bool, typer.Option("--json", help="The whole report as one JSON object.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Also what resources hold.")] = False,
 ) -> None:
-    """List marked things that no resource of this cluster owns; exit 0: none, 1: some, 3: a service cannot be read."""
+    """List marked things that no resource of this cluster owns; exit 0: none, 1: some, 3: not all could be read."""
     from .orphans import list_orphans
 
     code, text = list_orphans(load(os.environ), os.environ, as_json=json, everything=everything)
-    _print(text)
+    if text:
+        _print(text)
     raise SystemExit(code)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,15 +25,24 @@ from .hiding import hidden
 
 NONE, SOME, UNREAD = 0, 1, 3
 """Exit codes; 2 is an invalid configuration."""
+CLUSTER = "resources of this cluster"
+"""Their name among the failures. Without them every marked thing would look like nobody's, so none is listed."""
 
 
 def list_orphans(settings: Settings, environ: Mapping[str, str], *, as_json: bool, everything: bool) -> tuple[int, str]:
-    """Exit code and what to print. Raises ReconcilerError where the cluster does not give its resources."""
+    """Exit code and what to print. Where the cluster does not give its resources, stderr says why."""
     clock = SystemClock()
     secrets = Secrets(settings, environ, clock)
+    hide = Redactor(secrets.values)
     configure("console", debug=False, secrets=secrets.values)
-    report = asyncio.run(_look(settings, secrets, clock))
-    return exit_code(report), told(report, Redactor(secrets.values), as_json=as_json, everything=everything)
+    try:
+        report = asyncio.run(_look(settings, secrets, clock))
+    except ReconcilerError as error:
+        sys.stderr.write(f"{hide(error.message)}\n")
+        if not as_json:
+            return UNREAD, ""
+        report = Report(settings.operator_namespace, failures={CLUSTER: error.message})
+    return exit_code(report), told(report, hide, as_json=as_json, everything=everything)
 
 
 def told(report: Report, hide: Redactor, *, as_json: bool, everything: bool) -> str:
