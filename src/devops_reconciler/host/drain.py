@@ -113,7 +113,7 @@ async def acting_alone(
     """A client that may write while we hold the Lease, and so no replica acts; Kopf stands by in all of them.
 
     Afterwards the Lease is nobody's, and kept for whoever is newer than we are; after an error everybody may go on.
-    Raises ExternalServiceError when the holder does not give it up in this time.
+    Raises ExternalServiceError when the holder does not give it up in this time, or it cannot be taken.
     """
     fence, me = Fence(clock), await newest(kubernetes, settings, identity)
     place = LeasePlace(settings.operator_namespace, settings.lease_duration, settings.lease_renew_interval)
@@ -125,8 +125,7 @@ async def acting_alone(
             async with asyncio.timeout(within.total_seconds()):
                 await lease.next_term()
         except TimeoutError:
-            text = f"the Lease {place.namespace}/{place.name} was not given up within {within.total_seconds():g} s"
-            raise ExternalServiceError(f"{text}; stop the operator, then drain again", service="kubernetes") from None
+            raise ExternalServiceError(_not_taken(lease, place, within), service="kubernetes") from None
         await _stand_in(kubernetes, settings, clock, me, BUSY)
         yield kubernetes.behind(fence)
         hold = HOLD
@@ -135,6 +134,16 @@ async def acting_alone(
         await asyncio.gather(keeper, return_exceptions=True)
         await _stand_in(kubernetes, settings, clock, me, hold)
         await _give_up(kubernetes, place, clock, me, hold)
+
+
+def _not_taken(lease: Lease, place: LeasePlace, within: timedelta) -> str:
+    which, time = f"the Lease {place.namespace}/{place.name}", f"within {within.total_seconds():g} s"
+    if not lease.obstacle:
+        return f"{which} was not given up {time}; stop the operator, then drain again"
+    return (
+        f"{which} could not be taken {time}: {lease.obstacle}. If its namespace is being deleted, set "
+        "OPERATOR_NAMESPACE to one that stays (for example default), then drain again"
+    )
 
 
 async def _stand_in(

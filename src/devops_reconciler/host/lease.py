@@ -130,6 +130,11 @@ class Lease:
             self._wake.set()
             await self._free.wait()
 
+    @property
+    def obstacle(self) -> str:
+        """Why it could not be looked at or taken at the last turn; empty where it could, or another holds it."""
+        return "" if self._record is not None and self._record.holder else self._problem or ""
+
     async def check(self) -> str:
         """The health check: who acts. Raises ExternalServiceError where that cannot be told, or nobody does."""
         problem = self._problem or self._vacancy()

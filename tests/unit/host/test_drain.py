@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from devops_reconciler.api.conditions import Reason
-from devops_reconciler.api.errors import ConflictError, ExternalServiceError, Fenced, ValidationError
+from devops_reconciler.api.errors import ConflictError, ExternalServiceError, Fenced, ValidationError, Waiting
 from devops_reconciler.host import departure
 from devops_reconciler.host.departure import ORDER, delete_all, require_operator
 from devops_reconciler.host.drain import (
     HOLD,
     QUIET,
     Held,
+    acting_alone,
     held_objects,
     newest,
     release_all,
@@ -313,3 +314,33 @@ async def test_a_drain_is_newer_than_all_that_are_there_and_by_no_clock_of_its_o
     assert await rank_of_a_drain(out) == 21
     put_lease(out, retired_by(30))
     assert await rank_of_a_drain(out) == 31
+
+
+async def not_taken(out: Outside, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a drain says that waits for the Lease in vain."""
+    for name in ("within", "behind"):
+        monkeypatch.setattr(out.kubernetes, name, lambda _: out.kubernetes, raising=False)
+    alone = acting_alone(out.kubernetes, settings(), FakeClock(), "drain-x", timedelta(seconds=0.2))  # type: ignore[arg-type]
+    with pytest.raises(ExternalServiceError) as refused:
+        async with alone:
+            raise AssertionError("it acts")
+    return refused.value.message
+
+
+async def test_in_a_namespace_that_is_being_deleted_it_says_where_a_lease_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = outside()
+    why = "Kubernetes: create Lease: 403 unable to create new content in team-a because it is being terminated"
+    out.line.fail("kubernetes.create Lease*", Waiting(why, after=timedelta(seconds=5)), times=99)
+    said = await not_taken(out, monkeypatch)
+    assert said.startswith(f"the Lease {TEAM}/devops-reconciler could not be taken within 0.2 s: {why}. If its name")
+    assert "set OPERATOR_NAMESPACE to one that stays (for example default), then drain again" in said
+    assert "stop the operator" not in said
+
+
+async def test_a_lease_that_its_holder_keeps_is_said_to_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = outside()
+    put_lease(out, held("one", 1))
+    said = await not_taken(out, monkeypatch)
+    assert said.endswith("/devops-reconciler was not given up within 0.2 s; stop the operator, then drain again")
