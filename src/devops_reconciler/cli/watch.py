@@ -17,12 +17,13 @@ from ..api.errors import ConflictError, ExternalServiceError
 from ..runtime.clock import Clock, SystemClock
 from ..runtime.logs import Redactor
 from ..runtime.manager import Backoff
+from ..runtime.settings import load_group
+from ..runtime.settings_variables import OperatorVariables
 from ..services.kubernetes import DEPLOYMENT_RECORD, Kubernetes, Listing
 from ..services.kubernetes_access import find_cluster, open_cluster
 from .hiding import hidden, hider
 from .watch_line import line_of, line_of_deleted
 
-DEFAULT_NAMESPACE = "freeleaps-devops-system"
 AGAIN = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=15))
 """Pauses while the API server is away."""
 
@@ -40,19 +41,20 @@ def watch_deployments(
     Raises ReconcilerError where the deployments cannot be read at first, or may not be read. An outage later is waited
     for: it says nothing of a deployment.
     """
-    where = namespace or environ.get("RECONCILER_NAMESPACES", DEFAULT_NAMESPACE).split(",")[0].strip()
+    settings = load_group(OperatorVariables, environ)
+    where = namespace or settings.reconciler_namespaces[0]
     hide = hider(environ)
     view: _View = _JsonView(hide) if as_json else _BarView(hide)
     try:
-        return asyncio.run(_watch(environ, where, project, deployment, view))
+        return asyncio.run(_watch(settings, where, project, deployment, view))
     except KeyboardInterrupt:
         return 130
 
 
 async def _watch(
-    environ: Mapping[str, str], namespace: str, project: str | None, deployment: str | None, view: _View
+    settings: OperatorVariables, namespace: str, project: str | None, deployment: str | None, view: _View
 ) -> int:
-    access = find_cluster(kubeconfig=environ.get("KUBECONFIG") or None)
+    access = find_cluster(kubeconfig=settings.kubeconfig)
     clock = SystemClock()
     async with open_cluster(access, clock) as kubernetes:
         with view:
@@ -181,10 +183,10 @@ class _BarView(_View):
     def __init__(self, hide: Redactor) -> None:
         super().__init__(hide)
         self._progress = Progress(
-            TextColumn("{task.fields[name]}"),
+            TextColumn("{task.fields[name]}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # what services say may have brackets
             TimeElapsedColumn(),
             console=Console(),
         )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
 
 from devops_reconciler.api.errors import ConflictError, CredentialsError, ExternalServiceError
-from devops_reconciler.cli.watch import AGAIN, _follow, _JsonView, _Outage, _View
+from devops_reconciler.cli.watch import AGAIN, _BarView, _follow, _JsonView, _Outage, _View, watch_deployments
 from devops_reconciler.cli.watch_line import WatchLine, line_of, line_of_deleted, schema_text
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.logs import Redactor
@@ -253,3 +255,40 @@ def test_the_line_of_what_was_deleted_says_so_and_an_end_stays() -> None:
     assert line_of_deleted("one", last) == {**last, **deleted}
     ended = line_of(record("one", "Succeeded"))
     assert line_of_deleted("one", ended) == ended
+
+
+@pytest.mark.parametrize("message", ["[/tmp] [x]", "[red]no colour[/red] :boom:"])
+def test_what_services_say_is_shown_as_it_is(
+    message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with _BarView(Redactor(lambda: set())) as view:
+        view.show({**line_of(record()), "message": message})
+    assert message in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("environ", "named", "where"),
+    [
+        ({}, None, "freeleaps-devops-system"),
+        ({"RECONCILER_NAMESPACES": ""}, None, "freeleaps-devops-system"),
+        ({"RECONCILER_NAMESPACES": ",shop, qa"}, None, "shop"),
+        ({"RECONCILER_NAMESPACES_FILE": "{dir}/RECONCILER_NAMESPACES"}, None, "from-a-file"),
+        ({"RECONCILER_SECRETS_DIR": "{dir}"}, None, "from-a-file"),
+        ({"RECONCILER_NAMESPACES": "shop"}, "named", "named"),
+    ],
+)
+def test_the_namespace_is_read_as_by_the_operator(
+    environ: dict[str, str], named: str | None, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    async def look(settings: object, namespace: str, *_: object) -> int:
+        looked.append(namespace)
+        return 0
+
+    (tmp_path / "RECONCILER_NAMESPACES").write_text("from-a-file")
+    monkeypatch.setattr(importlib.import_module("devops_reconciler.cli.watch"), "_watch", look)
+    environ = {name: value.format(dir=tmp_path) for name, value in environ.items()}
+    assert watch_deployments(environ, None, None, named, as_json=True) == 0
+    assert looked == [where]
