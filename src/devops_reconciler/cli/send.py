@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,31 @@ def _spec(path: Path) -> dict[str, Any]:
     wrong = [name for name in ("", "git", "ingress") if not isinstance(blocks.get(name) or {}, dict)]
     if found is not None and wrong:
         raise ValidationError(f"{path}: {wrong[0] or 'the file'} is no mapping; write the spec of a DevOpsProject")
+    _require_json(found, path)
     return dict(found or {})
+
+
+def _require_json(spec: Any, path: Path) -> None:
+    """YAML has dates, bytes, sets and circles, which a message cannot carry."""
+    try:
+        json.dumps(spec, allow_nan=False)
+    except TypeError as error:
+        raise ValidationError(f"{path}: {_foreign(spec, '')}, which JSON has not; write it in quotes") from error
+    except ValueError as error:
+        raise ValidationError(f"{path} cannot be written as JSON: {error}") from error
+
+
+def _foreign(value: Any, where: str) -> str | None:
+    """The first key or value that JSON has not, in the order in which `json.dumps` comes to it."""
+    if isinstance(value, dict | list | tuple):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            name = f"{where}.{key}" if where else str(key)
+            if not isinstance(key, str | int | float | None):
+                return f"the key {name} is a {type(key).__name__}"
+            if (found := _foreign(inner, name)) is not None:
+                return found
+        return None
+    return None if isinstance(value, str | int | float | None) else f"{where} is a {type(value).__name__}"
 
 
 def _read(path: Path) -> bytes:

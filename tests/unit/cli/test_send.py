@@ -42,6 +42,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ("[1, 2]", "the file is no mapping"),
         ("git: text", "git is no mapping"),
         ("ingress: [1]", "ingress is no mapping"),
+        ("jenkins: {parameters: {day: 2026-11-30}}", "jenkins.parameters.day is a date, .* write it in quotes"),
+        ("jenkins: {parameters: {2026-11-30: day}}", "the key jenkins.parameters.2026-11-30 is a date, .* in quotes"),
+        ("git: {branch: main, refs: [a, 2026-11-30T08:00:00Z]}", "git.refs.1 is a datetime, .* write it in quotes"),
+        ("jenkins: {timeout: .nan}", "cannot be written as JSON"),
+        ("jenkins: &all {again: *all}", "cannot be written as JSON: Circular"),
     ],
 )
 def test_a_spec_that_is_none_is_refused_with_its_file(tmp_path: Path, text: str, says: str) -> None:
@@ -53,7 +58,17 @@ def test_a_spec_that_is_none_is_refused_with_its_file(tmp_path: Path, text: str,
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "# nothing", "{}", "git:", '{"git": {"url": "https://x/y.git"}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# nothing",
+        "{}",
+        "git:",
+        "jenkins: {parameters: {1: 2.5, yes: null}}",
+        '{"git": {"url": "https://x/y.git"}}',
+    ],
+)
 def test_an_empty_spec_and_json_are_as_good(tmp_path: Path, text: str) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(text)
