@@ -22,7 +22,8 @@ from tests.unit.services.http_script import Script, http, refused_connection
 from .test_alerts import P, rules
 
 URL = "https://git.example.com/shop.git"
-LOGIN = GitCredentials("reader", "s3cret-value")
+LOGIN = GitCredentials("reader", "s3cret-value", ours=True)
+PROJECTS = GitCredentials("team", "s3cret-value")
 
 
 def known(alert: str, code: str, service: str = "git") -> bool:
@@ -56,7 +57,7 @@ async def of_http(answer: Response | Exception) -> str:
     return code
 
 
-async def of_git(error: BaseException | None) -> str:
+async def of_git(error: BaseException | None, login: GitCredentials | None = None) -> str:
     """The code of a call that fails so while the host is looked up; None: in which nothing comes."""
     codes = Codes()
 
@@ -74,7 +75,7 @@ async def of_git(error: BaseException | None) -> str:
         resolve=resolve,
     )
     with pytest.raises((ReconcilerError, asyncio.CancelledError)):
-        await git.resolve(URL, "main")
+        await git.resolve(URL, "main", login)
     (code,) = codes.seen
     return code
 
@@ -126,17 +127,20 @@ GIT: dict[str, tuple[BaseException | None, bool, bool]] = {
     "slow repository": (late("resolve", Repository(URL), 60, answered=True), True, False),
     "429": (ended(128, status(429)), False, False),
     "login refused": (ended(128, status(401), LOGIN), False, True),
+    "login of a project refused": (ended(128, status(401), PROJECTS), False, False),
     "login needed": (ended(128, status(401)), False, False),
     "403": (ended(128, status(403)), False, False),
     "404": (ended(128, status(404)), False, False),
     "not allowed": (ValidationError("not allowed"), False, False),
     "given up": (asyncio.CancelledError(), False, False),
 }
-"""What ends a call of git, whether the service is ill then, and whether a login is refused."""
+"""What ends a call of git, whether the service is ill then, and whether a login of ours is refused."""
+LOGINS = {"login refused": LOGIN, "login of a project refused": PROJECTS}
+"""With which login it is called, where it is with one."""
 
 
 @pytest.mark.parametrize("case", GIT)
 async def test_a_call_of_git_counts_as_what_it_is(case: str) -> None:
     error, ill, refused = GIT[case]
-    code = await of_git(error)
+    code = await of_git(error, LOGINS.get(case))
     assert (known("ReconcilerCallsFailing", code), known("ReconcilerCredentialsRefused", code)) == (ill, refused), code

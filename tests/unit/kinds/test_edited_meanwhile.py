@@ -175,7 +175,7 @@ async def test_the_removal_takes_the_tag_from_the_repository_in_which_it_is() ->
     ("was_seen", "reason", "text"),
     [
         (True, "CreateResultUnknown", "it was there and has vanished; it is not made a second time"),
-        (False, "BuildTimeout", "not done after 300 s: job shop/shop of Jenkins has no such build, or is not there"),
+        (False, "BuildTimeout", "not done after 300 s: jenkins: job shop/shop is not there yet"),
     ],
 )
 async def test_a_build_whose_job_was_deleted_with_it_ends_the_deployment(
