@@ -38,13 +38,15 @@ async def poll_project_config(world: World, subject: Jenkins, login: Login | Non
     A new `login` of the project is tried out by this at once, before Jenkins has it.
     """
     known, git = subject.status.project_file, subject.spec.git
-    key = f"{subject.uid} {git.url} {git.branch}"
+    # With the commit: a branch that is left and come back to finds another branch's file in the status.
+    key = f"{subject.uid} {git.url} {git.branch} {known and known.commit}"
     requested = subject.annotations.get(REQUESTED_ANNOTATION) != subject.status.last_handled_reconcile_at
     new_login = git.credentials_ref is not None and login is not None and _held(subject) not in (None, login.version)
     if known is not None and not requested and not new_login and not world.project_files.due(key):
         return known
     found = await read_project_file(world, subject.namespace, git, known)
     if found == known:  # what is new is found again until the status has it: a pass that only acts saves no fields
+        world.project_files.forget(f"{subject.uid} ")
         world.project_files.done(key)
     return found
 

@@ -100,6 +100,24 @@ async def test_a_changed_project_file_reaches_jenkins_once_and_stays_there() -> 
     assert life.reason("shop", "Ready", "JenkinsSettings") == "True/Succeeded"
 
 
+async def test_a_branch_that_is_changed_and_changed_back_has_its_own_project_file_at_once() -> None:
+    life = ready()
+    for branch, commit in (("main", "e"), ("dev", "f")):
+        body = f"{{jenkins: {{scriptPath: {branch}/Jenkinsfile}}, argo: {{path: {branch}}}}}"
+        life.out.git.commit(GIT_URL, branch, commit * 40, body.encode())
+    life.out.clock.advance(timedelta(minutes=6))
+    for branch in ("main", "dev", "main"):
+        life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": {"git": {"branch": branch}}})
+        for kind in ("DevOpsProject", *("JenkinsSettings",) * 4):
+            await life.turn("shop", kind)
+            life.out.clock.advance(timedelta(seconds=6))
+        file = life.status("shop", "JenkinsSettings")["projectFile"]
+        assert (file["jenkins"], file["argo"]) == ({"scriptPath": f"{branch}/Jenkinsfile"}, {"path": branch})
+    mark = len(life.out.line.calls)
+    await life.turn("shop", "JenkinsSettings")
+    assert [call for call in life.out.line.since(mark) if call.startswith("git.")] == [], "and then once per interval"
+
+
 async def test_what_is_taken_out_of_the_project_file_goes_from_the_status() -> None:
     life = ready()
     for commit, body in (
