@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from ..api.base import EffectivePolicy, IngressComponents, Mode
+from ..api.base import Components, EffectivePolicy, IngressComponents, Mode
 from ..api.conditions import Condition, Reason
 from ..api.deployment_record import StepState
 from ..api.errors import ReconcilerError, SecretNotFoundError, Waiting
@@ -41,7 +41,7 @@ from ..inputs.subject import (
 )
 from ..resources.catalog import ANSWERS_ITSELF, REMOVALS
 from ..resources.world import World
-from ..services.kubernetes import INGRESS_RESOURCE
+from ..services.kubernetes import DEVOPS_PROJECT, INGRESS_RESOURCE
 from .cleanup import has_failed
 from .kind import KindOfResource
 from .left_behind import Asked, asked, keep, thing_of
@@ -56,6 +56,11 @@ RETIRED_STATES = (EntryState.RETIRED, EntryState.CLEANUP_FAILED)
 """Of what is no longer wanted, and not yet proven gone."""
 TOO_SHORT_TO_TELL = timedelta(seconds=10)
 """A new object that waits says so only when that takes longer: most waits are over before."""
+WITH_COMPONENTS: dict[str, type[BaseModel]] = {
+    DEVOPS_PROJECT.kind: Components,
+    INGRESS_RESOURCE.kind: IngressComponents,
+}
+"""The kinds whose components have policies of their own: such an object is paused when all of them are."""
 CAUSE_LIMIT = 700
 """Characters of a cause that stand before the way out."""
 
@@ -358,11 +363,11 @@ def is_paused(obj: Mapping[str, Any]) -> bool:
 
 
 def _may_nothing(obj: Mapping[str, Any]) -> bool:
-    """Whether the list of management policies is empty; of an IngressResource, that of each of its two components."""
+    """Whether the list of management policies is empty; of a kind with components, that which counts for each."""
     spec = obj.get("spec") or {}
     lists = [spec.get("managementPolicies")]
-    if obj.get("kind") == INGRESS_RESOURCE.kind:
-        own = [(spec.get("components") or {}).get(name) or {} for name in IngressComponents.model_fields]
+    if (components := WITH_COMPONENTS.get(str(obj.get("kind")))) is not None:
+        own = [(spec.get("components") or {}).get(name) or {} for name in components.model_fields]
         lists = [lists[0] if each.get("managementPolicies") is None else each["managementPolicies"] for each in own]
     return all(each == [] for each in lists)
 

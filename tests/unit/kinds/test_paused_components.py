@@ -93,6 +93,54 @@ async def test_a_project_that_is_made_suspended_says_so_everywhere_and_begins_wh
     await until_ready(life)
 
 
+# All of a project but one component
+
+
+async def test_of_a_paused_project_the_component_that_overrides_it_is_set_up() -> None:
+    life = Life()
+    life.project(managementPolicies=[], components=management("registry", ALL))
+    await looked_at(life)
+    assert set(life.out.hub.held) == {"acme/shop"}
+    assert (life.out.jenkins.folders, life.out.argocd.apps, hosts(life), records(life)) == ({}, {}, [], [])
+    assert life.reason("shop", "RegistryReady", "DevOpsProject") == "True/Succeeded"
+    assert life.reason("shop", "JenkinsReady", "DevOpsProject") == "Unknown/Paused"
+    assert life.reason("shop", "Ready", "DevOpsProject") == "Unknown/Paused"
+    change(life, managementPolicies=ALL)
+    await until_ready(life)
+
+
+async def test_a_project_that_is_paused_but_for_its_record_keeps_that_alone_right() -> None:
+    life = ready()
+    change(life, managementPolicies=[], components=management("dns", ALL))
+    await looked_at(life, times=1)
+    life.out.godaddy.zones["example.com"].clear()
+    life.out.kubernetes.remove(INGRESS, "shop", "shop")
+    life.out.argocd.apps.clear()
+    await looked_at(life)
+    assert (records(life), hosts(life), life.out.argocd.apps) == (["shop"], [], {})
+    assert life.reason("shop", "Ready", "DevOpsProject") == "True/Succeeded"
+    assert "paused: RegistrySettings, JenkinsSettings, ArgoSettings" in message(life, "Ready")
+    assert life.condition("shop", "Suspended", "DevOpsProject") is None
+
+
+async def test_all_components_paused_pause_the_whole_project_and_one_given_back_goes_on() -> None:
+    life = ready()
+    five = {name: {"managementPolicies": []} for name in (*PARTS, "ingress", "dns")}
+    change(life, components=five)
+    await looked_at(life, times=1)
+    mark = len(life.out.line.calls)
+    await looked_at(life)
+    assert outside_calls(life, mark) == []
+    for kind in ("DevOpsProject", "RegistrySettings", "JenkinsSettings", "ArgoSettings", "IngressResource"):
+        assert life.reason("shop", "Suspended", kind) == "True/Paused"
+        assert life.reason("shop", "Ready", kind) == "True/Succeeded"
+    change(life, components=management("argo", ALL))
+    life.out.argocd.apps.clear()
+    await looked_at(life)
+    assert set(life.out.argocd.apps) == {"shop"}
+    assert life.condition("shop", "Suspended", "DevOpsProject") is None
+
+
 # Ingress and DNS record: two components of one child
 
 
