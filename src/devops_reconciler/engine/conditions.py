@@ -96,7 +96,7 @@ class Conditions:
 
 def summarise(conditions: Conditions, outcome: Outcome, generation: int) -> bool:
     """Set the summary conditions from one pass; True when `observedGeneration` may move (Ready or Stalled)."""
-    _details(conditions, outcome)
+    details(conditions, outcome)
     if outcome.ready:
         conditions.ready(_say_ready(outcome))
         return True
@@ -119,7 +119,8 @@ def _say_ready(outcome: Outcome) -> str:
     return f"paused: {', '.join(paused)}; all else is as the spec says" if paused else "all is as the spec says"
 
 
-def _details(conditions: Conditions, outcome: Outcome) -> None:
+def details(conditions: Conditions, outcome: Outcome) -> None:
+    """Drifted, Conflict and VendorDegraded, as one pass has found it."""
     drifted = [r for r in outcome.results if r.reason is Reason.DRIFTED]
     conditions.flag(DRIFTED, Reason.DRIFTED if drifted else None, "; ".join(say(r) for r in drifted))
     foreign = [r for r in outcome.results if r.reason is Reason.OWNERSHIP_CONFLICT and r.state is StepState.FAILED]

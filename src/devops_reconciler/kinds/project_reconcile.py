@@ -12,8 +12,10 @@ from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION, StepState
 from ..api.errors import ReconcilerError
 from ..api.project import DevOpsProjectSpec, DevOpsProjectStatus
-from ..engine.outcome import Outcome
-from ..engine.pipeline import Pipeline
+from ..engine.conditions import details
+from ..engine.outcome import Outcome, StepResult
+from ..engine.pipeline import Pipeline, Step
+from ..engine.resource import Resource
 from ..inputs.subject import FORCE_ANNOTATION, Subject, controller
 from ..resources.child import CHILD_KINDS, contains
 from ..resources.environment import last_healthy, stands, targets_of_rollbacks
@@ -24,7 +26,7 @@ from .crowd import rival
 from .devops_project import CHILDREN, PROJECT_PARTS, removal_policies_of_children
 from .left_behind import asked
 from .planning import plan_of_project
-from .reconcile import SOON, Reconciliation, Verdict
+from .reconcile import Reconciliation, Verdict
 
 Project = Subject[DevOpsProjectSpec, DevOpsProjectStatus]
 
@@ -137,11 +139,37 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
         subject = self.subject()
         spec = subject.spec.model_copy(update={"suspend": True})
         plan = await self.what.plan(self.world, replace(subject, spec=spec))
-        pipeline: Pipeline[World] = Pipeline(self.world, self.world.clock, self.me)
-        outcome = await pipeline.advance(plan.steps, self.ledger, self.save)
-        verdict = await super().pause()
-        verdict.after = SOON if outcome.acted else self.world.settings.poll_interval
+        outcome, missing = await self._pass_on(plan.steps)
+        details(self.conditions, outcome)
+        verdict = await self.say_paused(missing)
+        # Whatever else a paused child waits for is none of the pause's.
+        verdict.results = [r for r in outcome.results if r in missing or r.state is StepState.WAITING]
+        verdict.after = self.next_look(replace(outcome, results=verdict.results))
         return verdict
+
+    async def _pass_on(self, steps: Sequence[Step[World]]) -> tuple[Outcome, list[StepResult]]:
+        """One pass over the children, each by itself: one that cannot be written puts off no other.
+
+        With the results of those that have not got what is wanted.
+        """
+        pipeline: Pipeline[World] = Pipeline(self.world, self.world.clock, self.me)
+        whole, missing = Outcome(), []
+        for step in steps:
+            alone = [each if each is step else replace(each, paused=True) for each in steps]
+            outcome = await pipeline.advance(alone, self.ledger, self.save)
+            result = next(result for result in outcome.results if result.step == step.name)
+            whole.results.append(result)
+            whole.acted = whole.acted or outcome.acted
+            written = outcome.acted and result.error is None
+            if not written and not self._has(step.resource(outcome.facts), result):
+                missing.append(result)
+        return whole, missing
+
+    def _has(self, wanted: Resource[World] | None, result: StepResult) -> bool:
+        """Whether a child has what is wanted: by what was last written, and where it was seen, as it is."""
+        entry, seen = self.ledger.current(result.step), result.seen
+        written = entry is not None and wanted is not None and entry.digest == wanted.digest()
+        return written and (seen is None or not seen.drift)
 
     async def plan_only(self) -> Verdict:
         """What is there of the children plans, too: each writes for itself outside."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
@@ -153,9 +153,16 @@ class Reconciliation(Generic[S, T]):
 
     async def pause(self) -> Verdict:
         """Nothing is written outside; what was Ready stays so."""
+        return await self.say_paused()
+
+    async def say_paused(self, missing: Sequence[StepResult] = ()) -> Verdict:
+        """`missing`: of what is to be paused with it, and is not yet."""
+        text = "paused: nothing is changed until it is resumed"
+        if missing:
+            text = f"paused, but not yet passed on to {'; '.join(map(say, missing))}"
         if self.conditions.get(READY) is None:
             self.conditions.progressing("paused before anything was done", Reason.PAUSED, retrying=False)
-        self.conditions.flag(SUSPENDED, Reason.PAUSED, "paused: nothing is changed until it is resumed")
+        self.conditions.flag(SUSPENDED, Reason.PAUSED, text)
         await self.save({})
         # While Kopf waits for a deletion, it tells of no change to the object: the end of the pause is looked for.
         deleting = bool(self.obj["metadata"].get("deletionTimestamp"))
