@@ -45,6 +45,8 @@ class Step(Generic[World]):
     outage: timedelta | None = None
     """The deadline instead while its service gives no answer, so that nothing is known of the thing; the reason then is
     ExternalServiceError."""
+    anew: bool = False
+    """Its deadline counts anew for another value of the same thing: somebody has corrected it."""
     shared: bool = False
     rank: int = 0
     announce: bool = False
@@ -257,7 +259,11 @@ def _comes_by_itself(step: Step[Any], ledger: Ledger) -> bool:
 
 
 def _want(step: Step[World], resource: Resource[World], ledger: Ledger) -> Entry:
+    before = ledger.current(step.name)
+    value = before.value if before is not None else None
     entry = ledger.want(step.name, resource, leaves=step.policy.drift is DriftPolicy.REPORT)
+    if step.anew and entry.value != value:
+        entry.started_at = None
     entry.shared, entry.rank = step.shared, step.rank
     entry.policy = _policy_value(step.policy)
     return entry

@@ -58,6 +58,7 @@ async def plan(world: World, subject: Subject[IngressResourceSpec, IngressResour
             dns_policy,
             deadline=world.settings.dns_timeout,
             overdue=Reason.NOT_REACHABLE,
+            anew=True,
         )
     )
     url = address_of(wanted.host, tls=wanted.tls_secret is not None)

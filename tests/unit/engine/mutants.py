@@ -201,6 +201,13 @@ PIPELINE = mutants_of(
         "            learned = learned or (item.resource.blind and isinstance(item.action, Update))\n",
         "",
     ),
+    ("what was corrected has no time of its own", "if step.anew and entry.value != value:", "if False:"),
+    (
+        "whatever is corrected gets more time",
+        "if step.anew and entry.value != value:",
+        "if entry.value != value:",
+    ),
+    ("what is not corrected gets more time", "if step.anew and entry.value != value:", "if step.anew:"),
     ("a deadline is no deadline", "spent is None or spent < deadline:", "True:"),
     (
         "an outage of the service leaves no more time",

@@ -399,6 +399,23 @@ def test_an_overdue_step_fails_with_the_cause_and_begins_nothing_more() -> None:
     assert bench.writes() == []
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_another_value_has_its_own_time_only_where_the_step_says_so(anew: bool) -> None:
+    bench = Bench()
+
+    def late(content: str) -> StepState:
+        job = Job(path="job", content=content)
+        return of(bench.advance(step("job", job, deadline=timedelta(seconds=60), anew=anew)), "job").state
+
+    bench.world.line.down = lambda name, writes: True
+    assert late("1") is StepState.WAITING
+    bench.wait(61)
+    assert late("1") is StepState.FAILED
+    assert late("2") is (StepState.WAITING if anew else StepState.FAILED)
+    bench.wait(61)
+    assert late("2") is StepState.FAILED
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_an_overdue_step_whose_write_was_refused_says_what_the_service_said(there: bool) -> None:
     bench = Bench()
