@@ -33,6 +33,7 @@ PACKAGE = "devops_reconciler.engine"
 QUICK = (
     "test_decide",
     "test_pipeline",
+    "test_deadlines",
     "test_pipeline_drift",
     "test_lifecycle",
     "test_slow_answers",
