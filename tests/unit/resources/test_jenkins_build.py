@@ -163,7 +163,7 @@ async def test_a_look_at_two_builds_with_one_uid_stops_none_and_a_plan_tells_tha
     step: Step[World] = Step("build", lambda facts: BUILD, policy())
 
     seen = await hand.see(BUILD)
-    calls = await preview([step], Ledger([]), hand.out.world, hand.out.clock, ME, REMOVALS)
+    calls = await preview([step], Ledger([]), hand.out.world, hand.out.clock, ME, REMOVALS, {})
 
     assert (seen.facts["number"], seen.surplus) == (4, ("5",))
     assert [(call["action"], call["fields"]) for call in calls] == [("Update", ["second 5"])]
