@@ -8,9 +8,9 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
-from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
 from ..engine.conditions import READY
+from ..kinds.deployment_record import HELD_BACK
 from ..kinds.reconcile import is_paused
 from ..runtime.clock import moment
 from ..runtime.urgency import Tenant, Urgency
@@ -185,7 +185,7 @@ def _seen(obj: dict[str, Any]) -> _Seen:
 def _is_held(obj: dict[str, Any]) -> bool:
     """Whether a record is paused, or waits as its project is, or as that only plans."""
     ready = [c.get("reason") for c in (obj.get("status") or {}).get("conditions") or () if c["type"] == READY]
-    return is_paused(obj) or any(reason in (Reason.PAUSED, Reason.PLANNED) for reason in ready)
+    return is_paused(obj) or any(reason in HELD_BACK for reason in ready)
 
 
 def _created(obj: dict[str, Any]) -> datetime | None:

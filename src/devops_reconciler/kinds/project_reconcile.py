@@ -27,6 +27,7 @@ from .devops_project import CHILDREN, PROJECT_PARTS, removal_policies_of_childre
 from .left_behind import asked
 from .planning import plan_of_project
 from .reconcile import Reconciliation, Verdict
+from .telling import are_sent
 
 Project = Subject[DevOpsProjectSpec, DevOpsProjectStatus]
 
@@ -209,8 +210,7 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
 
     def _has_told_all(self, record: dict[str, Any]) -> bool:
         outbox = ((record.get("status") or {}).get("heartbeat") or {}).get("outbox") or ()
-        sent = self.context.confirmed(str(record["metadata"]["uid"]))
-        return all(entry["payload"]["sequence"] <= sent for entry in outbox)
+        return are_sent(outbox, self.context.confirmed(str(record["metadata"]["uid"])))
 
 
 def leaving(there: Any, wanted: Any) -> Any:

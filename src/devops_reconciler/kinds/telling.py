@@ -93,7 +93,7 @@ class Telling(Reconciliation[DeploymentRecordSpec, DeploymentRecordStatus]):
     @property
     def all_told(self) -> bool:
         """The broker has every heartbeat: what an earlier process had confirmed is not in the outbox any more."""
-        return all(entry["payload"]["sequence"] <= self._sent for entry in self._outbox)
+        return are_sent(self._outbox, self._sent)
 
     def note_durations(self, before: Sequence[StepStatus], after: Sequence[StepStatus]) -> None:
         """Steps that ended in this pass, for the metrics: (name, seconds)."""
@@ -105,6 +105,11 @@ class Telling(Reconciliation[DeploymentRecordSpec, DeploymentRecordStatus]):
         ]
 
     ended_steps: Sequence[tuple[str, float]] = ()
+
+
+def are_sent(outbox: Sequence[Mapping[str, Any]], confirmed: int) -> bool:
+    """Whether the broker, which has `confirmed` so many, has all heartbeats of an outbox."""
+    return all(entry["payload"]["sequence"] <= confirmed for entry in outbox)
 
 
 def _json(value: Any) -> Any:

@@ -103,10 +103,9 @@ class ArgoApplication(ExternalResource):
 
         Off at once; on only where what has been deployed is in the source: Argo CD would sync without an image.
         """
-        policy, there = self.release.get("syncPolicy"), (spec.get("syncPolicy") or {}).get("automated") is not None
-        if policy is None or there == (policy.get("automated") is not None):
+        if self.pin is None or "syncPolicy" not in self.release or not self.pin.turns_automated(spec):
             return False
-        return there or (self.pin is not None and self.pin.is_in(spec.get("source") or {}))
+        return not self.pin.auto_sync or self.pin.is_in(spec.get("source") or {})
 
     def _manifests(self, there: dict[str, Any]) -> dict[str, str]:
         """Repository, folder and revision as we want them in the source that is `there`.

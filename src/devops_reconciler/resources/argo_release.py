@@ -62,10 +62,13 @@ class ArgoRelease(ExternalResource):
 
     def _drift(self, spec: dict[str, Any]) -> tuple[str, ...]:
         drift = self._source_drift(spec.get("source") or {})
-        automated = (spec.get("syncPolicy") or {}).get("automated")
-        if self.auto_sync != (automated is not None):
+        if self.turns_automated(spec):
             drift.append("automated")
         return tuple(drift)
+
+    def turns_automated(self, spec: dict[str, Any]) -> bool:
+        """Whether automated sync is to be turned on or off in the spec of an application."""
+        return self.auto_sync != ((spec.get("syncPolicy") or {}).get("automated") is not None)
 
     def _source_drift(self, source: dict[str, Any]) -> list[str]:
         return [name for name, patched in self.source_patch(source).items() if source.get(name) != patched]
