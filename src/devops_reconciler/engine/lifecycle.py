@@ -46,6 +46,8 @@ class Attempt(Change[World]):
 
     seen: Observation
     action: Create | Update
+    gate: bool = True
+    """What comes after it is not written unless this is."""
 
 
 @dataclass

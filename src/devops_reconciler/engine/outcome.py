@@ -48,6 +48,8 @@ class StepResult:
     error: Exception | None = None
     seen: Observation | None = None
     drifted: tuple[str, ...] = ()
+    written: bool = False
+    """This pass has made it or brought it in line."""
     entry: Entry | None = None
     """Of a removal: what it is about."""
 

@@ -174,7 +174,7 @@ class Pipeline(Generic[World]):
                 result.state, result.reason, result.message = StepState.FAILED, reason, message
                 result.error = FailedError(message, reason=reason)
             case Create() | Update():
-                planned.append(Attempt(resource, entry, result, entry.intent, seen, action))
+                planned.append(Attempt(resource, entry, result, entry.intent, seen, action, step.gate))
                 result.message = "being created" if isinstance(action, Create) else "being brought in line"
                 if isinstance(action, Update) and not memory.changed:
                     result.drifted = action.fields
@@ -207,7 +207,7 @@ class Pipeline(Generic[World]):
         return StepResult(step.name, StepState.FAILED, reason, text, error=error, seen=result.seen)
 
     async def _act(self, planned: list[Attempt[World]], save: Save) -> bool:
-        """Act in order, up to the first failure. True when the ledger knows more now than was saved."""
+        """Act in order, up to the first failure of a gate. True when the ledger knows more now than was saved."""
         learned = False
         for item in planned:
             item.entry.attempts += 1
@@ -217,15 +217,15 @@ class Pipeline(Generic[World]):
                 await window.open(partial(self._intend, planned[index:]))
             except SavesTooSlow as error:
                 not_written(item, error)
-                written = False
-            else:
-                creating = isinstance(item.action, Create)
-                write = self._lifecycle.create_resource if creating else self._lifecycle.update_resource
-                written = await write(item)
-            if not written:
                 put_off(planned[index + 1 :])
                 return learned
-            learned = learned or (item.resource.blind and isinstance(item.action, Update))
+            creating = isinstance(item.action, Create)
+            write = self._lifecycle.create_resource if creating else self._lifecycle.update_resource
+            item.result.written = await write(item)
+            if item.gate and not item.result.written:
+                put_off(planned[index + 1 :])
+                return learned
+            learned = learned or (item.result.written and item.resource.blind and not creating)
         return learned
 
     def _intend(self, planned: list[Attempt[World]]) -> None:

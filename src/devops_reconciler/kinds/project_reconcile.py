@@ -149,28 +149,17 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
         return verdict
 
     async def _pass_on(self, steps: Sequence[Step[World]]) -> tuple[Outcome, list[StepResult]]:
-        """One pass over the children, each by itself: one that cannot be written puts off no other.
-
-        With the results of those that have not got what is wanted.
-        """
+        """One pass over the children, with the results of those that have not got what is wanted."""
         pipeline: Pipeline[World] = Pipeline(self.world, self.world.clock, self.me)
-        whole, missing = Outcome(), []
-        for step in steps:
-            alone = [each if each is step else replace(each, paused=True) for each in steps]
-            outcome = await pipeline.advance(alone, self.ledger, self.save)
-            result = next(result for result in outcome.results if result.step == step.name)
-            whole.results.append(result)
-            whole.acted = whole.acted or outcome.acted
-            written = outcome.acted and result.error is None
-            if not written and not self._has(step.resource(outcome.facts), result):
-                missing.append(result)
-        return whole, missing
+        outcome = await pipeline.advance(steps, self.ledger, self.save)
+        pairs = zip(steps, outcome.results, strict=True)
+        return outcome, [result for step, result in pairs if not self._has(step.resource(outcome.facts), result)]
 
     def _has(self, wanted: Resource[World] | None, result: StepResult) -> bool:
         """Whether a child has what is wanted: by what was last written, and where it was seen, as it is."""
         entry, seen = self.ledger.current(result.step), result.seen
-        written = entry is not None and wanted is not None and entry.digest == wanted.digest()
-        return written and (seen is None or not seen.drift)
+        known = entry is not None and wanted is not None and entry.digest == wanted.digest()
+        return result.written or (known and (seen is None or not seen.drift))
 
     async def plan_only(self) -> Verdict:
         """What is there of the children plans, too: each writes for itself outside."""

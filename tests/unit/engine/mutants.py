@@ -198,7 +198,7 @@ PIPELINE = mutants_of(
     ),
     (
         "what was learned is not saved",
-        "            learned = learned or (item.resource.blind and isinstance(item.action, Update))\n",
+        "            learned = learned or (item.result.written and item.resource.blind and not creating)\n",
         "",
     ),
     ("what was corrected has no time of its own", "if step.anew and entry.value != value:", "if False:"),
@@ -215,7 +215,17 @@ PIPELINE = mutants_of(
         "False",
     ),
     ("the policy of removal is not kept", "    entry.policy = _policy_value(step.policy)\n", ""),
-    ("what was not begun counts as tried", "                put_off(planned[index + 1 :])\n", ""),
+    (
+        "what was not begun counts as tried",
+        "item.gate and not item.result.written:\n                put_off(planned[index + 1 :])\n",
+        "item.gate and not item.result.written:\n",
+    ),
+    (
+        "what is no gate holds up the writes after it",
+        "if item.gate and not item.result.written:",
+        "if not item.result.written:",
+    ),
+    ("a failed gate holds up no write", "if item.gate and not item.result.written:", "if False:"),
 )
 WINDOW = mutants_of(
     "window",

@@ -189,6 +189,19 @@ def test_a_step_that_is_no_gate_holds_up_nothing() -> None:
     assert bench.writes() == ["items create"]
 
 
+def test_a_refused_write_of_what_is_no_gate_puts_off_no_write_after_it() -> None:
+    bench = Bench()
+    steps = (step("x", Refusing(path="x"), gate=False), step("folder", FOLDER), step("job", JOB))
+    outcome = bench.advance(*steps)
+    assert states_of(outcome.results) == [("x", "Failed"), ("folder", "Running"), ("job", "Running")]
+    assert [result.written for result in outcome.results] == [False, True, True]
+    assert bench.writes(saves=True) == ["save", "items create", "items create"]
+    assert bench.entry("x").intent is None, "what is surely not made is no attempt"
+    bench.wait(60)
+    outcome = bench.advance(*steps)
+    assert states_of(outcome.results) == [("x", "Failed"), ("folder", "Succeeded"), ("job", "Succeeded")]
+
+
 def test_a_paused_step_is_left_as_it_was_and_its_facts_still_count() -> None:
     bench = Bench()
     bench.settle(step("folder", FOLDER))
