@@ -22,6 +22,7 @@ from testbed.kube_api import Object
 from testbed.kubernetes import ControlPlane
 from testbed.promtool import ADVICE, find
 from testbed.waiting import eventually
+from tests.unit.deploy.queries import endpoint
 
 CONFIG = {
     "RABBITMQ_HOST": "rabbitmq.messaging.svc",
@@ -178,6 +179,11 @@ def test_rules_for_prometheus_come_with_the_chart_or_are_refused(tmp_path: Path)
     objects = [each for each in yaml.safe_load_all(shown.stdout) if each]
     assert one(objects, "PrometheusRule")["spec"]["groups"] == [{"name": "a", "rules": [rule]}]
     assert one(objects, "ServiceMonitor")["spec"]["endpoints"][0]["path"] == "/metrics"
+
+
+def test_the_monitor_is_rendered_as_the_tests_of_the_alerts_read_it(tmp_path: Path) -> None:
+    metrics = {"serviceMonitor": {"enabled": True, "interval": "30s"}}
+    assert one(rendered(tmp_path, metrics=metrics), "ServiceMonitor")["spec"]["endpoints"] == [endpoint()]
 
 
 def test_the_rules_of_the_chart_lead_to_the_runbook_and_promtool_takes_them(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .queries import CARELESS, OPERATOR
+from devops_reconciler.runtime.metrics import Metrics
+
+from .queries import CARELESS, OPERATOR, endpoint, stored, target_labels
 from .test_alerts import CASES, P, check, counter, ended, found, needs_promtool, rules
 
 COUNTED = [name for name in CASES if "increase(" in rules()[f"Reconciler{name}"]["expr"]]
@@ -36,6 +38,18 @@ def of(value: str, series: dict[str, str], label: str = "job") -> dict[str, str]
         name.replace("{", f"{{{own}, ") if "{" in name else f"{name}{{{own}}}": samples
         for name, samples in series.items()
     }
+
+
+def scraped(series: dict[str, str]) -> dict[str, str]:
+    """The same series, as a scrape by the chart's ServiceMonitor stores them: its labels go before ours."""
+    ours = {label for _, _, _, labels in Metrics().describe() for label in labels} & target_labels()
+    clash = re.compile(rf"([{{ ])({'|'.join(sorted(ours))})=")
+    given = ", ".join(f'{label}="of the target"' for label in sorted(ours))
+    return {
+        f"{clash.sub(lambda own: f'{own[1]}{stored(own[2])}=', name)[:-1]}, {given}}}": samples
+        for name, samples in series.items()
+        if "{" in name
+    } | {f"{name}{{{given}}}": samples for name, samples in series.items() if "{" not in name}
 
 
 def window(name: str) -> int:
@@ -81,6 +95,30 @@ def test_what_is_counted_in_a_series_that_was_just_born_is_new_for_a_time(tmp_pa
 def test_what_is_counted_after_a_restart_in_the_same_pod_is_new(tmp_path: Path) -> None:
     series = counter("internal_errors_total", 'where="loop"', "5x60 stale _x5 1x60")
     assert ("ReconcileErrors", "") in fired(series, [90], tmp_path, within=20)[90]
+
+
+# The labels of the target
+
+
+def test_no_label_that_an_alert_asks_for_is_lost_to_one_of_the_target() -> None:
+    ours = {label for _, _, _, labels in Metrics().describe() for label in labels}
+    assert endpoint()["relabelings"] == [{"action": "labeldrop", "regex": "service"}]
+    assert "honorLabels" not in endpoint(), "the namespace of an operator would be that of a project"
+    assert {label for label in ours if stored(label) != label} == {"namespace"}  # as the dashboard knows
+
+
+@needs_promtool
+def test_each_alert_is_the_same_as_the_monitor_of_the_chart_scrapes_it(tmp_path: Path) -> None:
+    names = [name for name in CASES if name not in ("OperatorAbsent", "ConfigurationsDiffer")]
+    series: dict[str, str] = {}
+    for name in names:
+        series |= of(f"{name} well", scraped(CASES[name].quiet)) | of(f"{name} ill", scraped(CASES[name].fires))
+    shown = fired(series, sorted({CASES[name].minutes for name in names}), tmp_path)
+    for name in names:
+        here = {operator for alert, operator in shown[CASES[name].minutes] if alert == name}
+        assert (f"{name} ill" in here, f"{name} well" in here) == (True, False), name
+    query = 'count by (service) (ALERTS{alertname="ReconcilerBreakerOpen", alertstate="firing"})'
+    assert 'service="jenkins"' in found(query, series, [CASES["BreakerOpen"].minutes], tmp_path)
 
 
 # Two operators at one Prometheus
