@@ -11,7 +11,7 @@ import secrets as random_names
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -112,7 +112,7 @@ async def _run(settings: Settings, secrets: Secrets, clock: SystemClock) -> int:
 
 async def _with_cluster(settings: Settings, secrets: Secrets, clock: SystemClock, outlook: Outlook) -> int:
     access = replace(find_cluster(kubeconfig=settings.kubeconfig), connections=settings.kubernetes_connections)
-    me, fence = this_replica(clock), Fence(clock)
+    me, fence = this_replica(clock, settings.reconciler_namespaces), Fence(clock)
     trail = open_trail(settings, secrets, clock, me.identity)
     replica = Replica(f"devops-reconciler/{me.identity}", fence, trail)
     outlook.health.register("audit_trail", trail.check, essential=True, max_age=AT_ONCE)
@@ -138,10 +138,10 @@ def what_runs() -> dict[str, str]:
     return {"version": own, "python": platform.python_version(), "kopf": kopf_version}
 
 
-def this_replica(clock: Clock) -> Candidate:
+def this_replica(clock: Clock, watched: Iterable[str]) -> Candidate:
     """Who we are among the replicas. The later start has the higher rank; microseconds, so that no two are equal."""
     identity = f"{socket.gethostname()}-{random_names.token_hex(3)}"
-    return Candidate(identity, int(clock.now().timestamp() * 1_000_000))
+    return Candidate(identity, int(clock.now().timestamp() * 1_000_000), ",".join(sorted(watched)))
 
 
 def _on_signals(stop: asyncio.Event) -> None:

@@ -30,7 +30,9 @@ TURNS = 3
 """How often we look again at once after somebody else's change, before the usual wait."""
 VACANT = 3
 """Durations without a sign of life of any holder after which the health check tells of it: all have had their turn."""
-
+APART = timedelta(minutes=5)
+"""How long one that watches other namespaces may hold it before a standby's health check tells of it: in a rollout of
+other namespaces the replicas of before stand by for a moment."""
 SOON = timedelta(seconds=3)
 """The longest wait between two looks of who wants its turn: one that is seen to be fit more seldom is not believed."""
 
@@ -98,6 +100,9 @@ class Lease:
         self._record: LeaseRecord | None = None
         self._seen: tuple[str, str] | None = None
         self._seen_at = 0.0
+        self._apart: tuple[str, str] | None = None
+        """Who holds it and watches other namespaces than we do, with these."""
+        self._apart_since = 0.0
         self._asked = False
         self._resigned = False
         self._problem: str | None = "not looked at yet"
@@ -137,7 +142,7 @@ class Lease:
 
     async def check(self) -> str:
         """The health check: who acts. Raises ExternalServiceError where that cannot be told, or nobody does."""
-        problem = self._problem or self._vacancy()
+        problem = self._problem or self._vacancy() or self._other_release()
         if problem:
             raise ExternalServiceError(
                 f"Lease {self._place.namespace}/{self._place.name}: {problem}", service="kubernetes"
@@ -159,6 +164,16 @@ class Lease:
             return text
         hours = record.duration.total_seconds() / 3600
         return f"{text}; {record.wanted_by} keeps it for {hours:.1f} h from replicas older than itself: start one anew"
+
+    def _other_release(self) -> str:
+        """That a replica which watches other namespaces has it for long: ours are left alone. Empty where none does."""
+        if self._apart is None or self._clock.monotonic() - self._apart_since < APART.total_seconds():
+            return ""
+        holder, theirs = self._apart
+        return (
+            f"{holder} holds it, which watches {theirs}; this replica watches {self.me.watches}. What only one of them "
+            "watches is left alone while the other acts: give each release a namespace, or both the same namespaces"
+        )
 
     # The task
 
@@ -221,9 +236,17 @@ class Lease:
         if record is None and self._seen is None:
             return  # it has never been there, as far as we know
         self._asked = self._asked and record is not None and record.wanted_by == self.me.identity
+        self._compare(record)
         pulse = record.pulse if record is not None else ABSENT
         if pulse != self._seen:
             self._seen, self._seen_at = pulse, self._clock.monotonic()
+
+    def _compare(self, record: LeaseRecord | None) -> None:
+        apart = None
+        if record is not None and record.holder not in ("", self.me.identity) and record.watches and self.me.watches:
+            apart = (record.holder, record.watches) if record.watches != self.me.watches else None
+        if apart != self._apart:
+            self._apart, self._apart_since = apart, self._clock.monotonic()
 
     def _silent(self) -> timedelta | None:
         return None if self._seen is None else timedelta(seconds=self._clock.monotonic() - self._seen_at)

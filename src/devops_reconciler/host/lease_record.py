@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from ..services.kubernetes import Object
 
 HOLDER_RANK = "freeleaps.com/holder-rank"
+WATCHES = "freeleaps.com/watches"
 WANTED_BY = "freeleaps.com/wanted-by"
 WANTED_RANK = "freeleaps.com/wanted-rank"
 
@@ -22,13 +23,15 @@ class Candidate:
 
     identity: str
     rank: int
+    watches: str = ""
+    """The namespaces that it watches, in order, with a comma between; empty where it has nothing to say of that."""
 
     def stepped_back(self) -> Candidate:
         """The same behind all others: it was found silent, so it takes what is free and asks for nothing.
 
         Not one rank for all of them: Kopf stops every peer where two have the same.
         """
-        return Candidate(self.identity, -abs(self.rank))
+        return replace(self, rank=-abs(self.rank))
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class LeaseRecord:
     wanted_by: str
     """Identity of the newer replica that asked for it; empty where none did."""
     wanted_rank: int
+    watches: str = ""
+    """What the holder watches, as `Candidate` has it."""
 
     @property
     def pulse(self) -> tuple[str, str]:
@@ -67,6 +72,7 @@ def record_of(obj: Object, default: timedelta) -> LeaseRecord:
         transitions=_number(spec.get("leaseTransitions")),
         wanted_by=str(said.get(WANTED_BY) or ""),
         wanted_rank=_number(said.get(WANTED_RANK)),
+        watches=str(said.get(WATCHES) or ""),
     )
 
 
@@ -123,9 +129,10 @@ def held_by(me: Candidate, duration: timedelta, now: datetime, before: LeaseReco
         "renewTime": micro_time(now),
         "leaseTransitions": before.transitions + 1 if before is not None else 0,
     }
+    ours = {HOLDER_RANK: str(me.rank)} | ({WATCHES: me.watches} if me.watches else {})
     if before is None:
-        return {"metadata": {"annotations": {HOLDER_RANK: str(me.rank)}}, "spec": spec}
-    annotations = {HOLDER_RANK: str(me.rank), WANTED_BY: None, WANTED_RANK: None}
+        return {"metadata": {"annotations": ours}, "spec": spec}
+    annotations = {WATCHES: None, **ours, WANTED_BY: None, WANTED_RANK: None}
     return {"metadata": {"resourceVersion": before.version, "annotations": annotations}, "spec": spec}
 
 

@@ -23,7 +23,9 @@ STEP = timedelta(milliseconds=250)
 class Replica:
     """One process: its clock, its fence, its Lease, and a line to the API server that may break alone."""
 
-    def __init__(self, cluster: FakeKubernetes, name: str, rank: int, place: LeasePlace = PLACE) -> None:
+    def __init__(
+        self, cluster: FakeKubernetes, name: str, rank: int, place: LeasePlace = PLACE, watches: str = ""
+    ) -> None:
         self.clock = FakeClock()
         self.fence = Fence(self.clock)
         self.line = Line()
@@ -38,7 +40,7 @@ class Replica:
         self.known = asyncio.Event()
         """While it is not set, a look at that has no end."""
         self.known.set()
-        me = Candidate(name, rank)
+        me = Candidate(name, rank, watches)
         self.lease = Lease(cast(Any, self.kubernetes), self.clock, self.fence, me, place, self._step_back, self._lacks)
         self.terms: list[Term] = []
         self.idle = asyncio.Event()
@@ -88,9 +90,9 @@ class Place:
         self.cluster.put(NAMESPACE, None, {"metadata": {"name": SYSTEM}})
         self.replicas: list[Replica] = []
 
-    async def replica(self, name: str, *, lacking: str = "") -> Replica:
+    async def replica(self, name: str, *, lacking: str = "", watches: str = "") -> Replica:
         """A new one: it is newer than all before."""
-        made = Replica(self.cluster, name, 1000 + len(self.replicas), self.timing)
+        made = Replica(self.cluster, name, 1000 + len(self.replicas), self.timing, watches)
         made.lacking = lacking
         made.clock.advance(timedelta(seconds=self.clock.monotonic()))
         self.replicas.append(made)
