@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr, ValidationError
 
-from .settings_checks import combination_problems, doubts, unknown_files, unknown_variables
+from .settings_checks import combination_problems, doubts, ignored_proxies, unknown_files, unknown_variables
 from .settings_lists import AllowList, GitHost
 from .settings_services import (
     AddressVariables,
@@ -128,6 +128,7 @@ class ConfigurationValidator:
         return [
             *self._sources.warnings,
             *unknown_variables(self._environ, known),
+            *ignored_proxies(self._environ),
             *unknown_files(files_of_directory(self._environ), known),
             *doubts(self.given),
         ]

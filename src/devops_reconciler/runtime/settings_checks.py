@@ -32,6 +32,7 @@ OUR_PREFIXES = (
     "RETRY_",
     "HEARTBEAT_",
 )
+PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 _NEAR = 0.85
 """How alike a name without one of our prefixes must be to one of ours to be taken for a slip of the pen."""
 
@@ -82,6 +83,15 @@ def doubts(given: Mapping[str, Given]) -> list[str]:
             f"ALLOWED_DESTINATIONS={';'.join(f'{name}=PATTERNS' for name in watched)}, with patterns that share no name"
         )
     return result
+
+
+def ignored_proxies(environ: Mapping[str, str]) -> list[str]:
+    """A warning for each variable that names a proxy. Its value may hold a password, and is not shown."""
+    return [
+        f"{variable} is ignored: requests and git go to their services directly"
+        for variable in sorted(environ)
+        if variable.upper() in PROXIES and environ[variable].strip()
+    ]
 
 
 def unknown_files(names: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -266,6 +266,17 @@ def test_no_doubt_where_each_team_has_destinations_of_its_own() -> None:
     assert not warnings(RECONCILER_NAMESPACES="ci,qa", ALLOWED_DESTINATIONS="ci=ci,ci-*; qa=qa-*")
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "all_proxy"])
+def test_a_proxy_that_is_not_used_is_told_of_without_its_password(variable: str) -> None:
+    said = warnings(**{variable: "http://me:hunter22@proxy.example.com:3128"})
+    assert said == f"{variable} is ignored: requests and git go to their services directly"
+
+
+@pytest.mark.parametrize("environ", [{"HTTPS_PROXY": ""}, {"NO_PROXY": "localhost"}])
+def test_no_proxy_is_no_doubt(environ: dict[str, str]) -> None:
+    assert not warnings(**environ)
+
+
 def test_settings_are_frozen_and_hide_their_secrets() -> None:
     settings = load(REQUIRED | {"ARGOCD_TOKEN": "hunter22"})
     assert settings.argocd_token == SecretStr("hunter22")
