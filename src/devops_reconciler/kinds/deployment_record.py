@@ -27,7 +27,7 @@ from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from .crowd import previews_taken, rival, turn
 from .deployment_end import DeploymentEnd
 from .deployment_inputs import deployment_of
-from .devops_project import PROJECT_PARTS
+from .devops_project import PROJECT_PARTS, ROLLBACK_PARTS
 from .inheritance import inherit
 from .patience import ASK_AGAIN, bear
 from .progress import fault_in, news_of, percent_done, step_statuses, time_left
@@ -83,7 +83,7 @@ class DeploymentReconciliation(DeploymentEnd):
             self.fields["stoppingSince"] = None  # who took its place has gone before it was stopped
         try:
             spec = parse_spec(DevOpsProjectSpec, project)
-            self._check_parts(project, spec)
+            self._check_parts(subject, project, spec)
             it = await deployment_of(self.world, subject, project, spec, records)
         except (Waiting, FailedError):
             raise
@@ -155,8 +155,11 @@ class DeploymentReconciliation(DeploymentEnd):
                 raise FailedError(text, reason=Reason.QUOTA_EXCEEDED)
         return None
 
-    def _check_parts(self, project: dict[str, Any], spec: DevOpsProjectSpec) -> None:
-        """A push to a repository that is not set up would make a public one; so set-up comes before the first write."""
+    def _check_parts(self, subject: Record, project: dict[str, Any], spec: DevOpsProjectSpec) -> None:
+        """A push to a repository that is not set up would make a public one; so set-up comes before the first write.
+
+        A rollback pushes nothing, so it waits for less.
+        """
         if is_paused(project):
             raise Waiting("the project is suspended", after=self.world.settings.poll_interval, reason=Reason.PAUSED)
         if spec.mode is Mode.PLAN:
@@ -168,7 +171,7 @@ class DeploymentReconciliation(DeploymentEnd):
         if any(entry.attempts for entry in self.ledger.entries):
             return
         conditions = {c["type"]: c for c in (project.get("status") or {}).get("conditions") or ()}
-        for part in PROJECT_PARTS:
+        for part in PROJECT_PARTS if subject.spec.rollback_to is None else ROLLBACK_PARTS:
             found = conditions.get(part)
             if found is None or found["status"] != "True":
                 said = f": {found['message']}" if found and found.get("message") else ""

@@ -33,6 +33,8 @@ CHILDREN: tuple[tuple[str, ComponentName, str, Callable[[DevOpsProjectSpec], Mod
 """In the order of creation; deletion goes the other way round: the DNS record first, the images last."""
 PROJECT_PARTS = ("RegistryReady", "JenkinsReady", "ArgoReady")
 """What of the project must be set up before a deployment may begin."""
+ROLLBACK_PARTS = ("ArgoReady",)
+"""Those of a rollback. It builds and pushes nothing, and it is the way out where Jenkins or Docker Hub fails."""
 REMOVAL_POLICIES = ("managementPolicies", "deletionPolicy", "components")
 """What of a child's spec counts when it is deleted."""
 
