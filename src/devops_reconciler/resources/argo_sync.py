@@ -13,6 +13,7 @@ from ..api.errors import ReconcilerError, Waiting
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.argocd_calls import OPERATION_RUNS
 from ..services.argocd_view import ApplicationView, failing_resources
+from ..services.git_names import FULL_COMMIT
 from .polling import LOOK_AGAIN, pause_since
 from .world import ExternalResource, World
 
@@ -25,6 +26,7 @@ UNUSED_AFTER = timedelta(seconds=10)
 PASSING = ("failed to list refs", "Failed to fetch", "connection refused", "context deadline exceeded", "i/o timeout")
 """What an operation ends with when Git was away at that moment: it is asked for again, until the step's deadline."""
 EARLIER = "that of an earlier deployment"
+OUTDATED = "Argo CD's own, of what the application no longer says"
 
 
 class ArgoSync(ExternalResource):
@@ -75,7 +77,8 @@ class ArgoSync(ExternalResource):
             raise Waiting(f"{error.message}: {in_the_way}", after=error.after, reason=error.reason) from error
 
     async def _stop_earlier(self, world: World) -> str:
-        """Stop the operation that an earlier deployment has left running; gives what became of it, or nothing.
+        """Stop the operation that an earlier deployment has left running, its own or one that Argo CD has started for
+        what it had released; gives what became of it, or nothing.
 
         Argo CD sets an operation no limit, so one that waits for a hook would be in the way of every later deployment.
         The environment's deployments have turns, and only who has its turn syncs: who asked for this one has ended.
@@ -84,20 +87,39 @@ class ArgoSync(ExternalResource):
             view = ApplicationView(await world.argocd.application(self.name, self.project) or {})
         except ReconcilerError as error:
             return f"whose it is could not be read: {error}"
-        if not view.operation_running or not _is_anothers(view.operation_infos.get(INFO, ""), self.uid):
+        whose = self._left_running(view)
+        if not whose:
             return ""
         if view.operation_phase == "Terminating":
-            return f"{EARLIER}, which is being stopped"
+            return f"{whose}, which is being stopped"
         try:
             told = await world.argocd.terminate_operation(self.name, self.project)
         except ReconcilerError as error:
-            return f"{EARLIER}, which could not be stopped: {error}"
-        return f"{EARLIER}, which " + ("is told to stop" if told else "has not begun, or has just ended")
+            return f"{whose}, which could not be stopped: {error}"
+        return f"{whose}, which " + ("is told to stop" if told else "has not begun, or has just ended")
+
+    def _left_running(self, view: ApplicationView) -> str:
+        """Whose the running operation is, where it may be stopped: nobody's of today, and of no user's."""
+        if not view.operation_running:
+            return ""
+        if _is_anothers(view.operation_infos.get(INFO, ""), self.uid):
+            return EARLIER
+        return OUTDATED if view.operation_is_automated and _is_outdated(view) else ""
 
 
 def _is_anothers(info: str, uid: str) -> bool:
     """Whether it is the UID of another record: others may call something of their own a deployment."""
     return info != uid and UID.fullmatch(info) is not None
+
+
+def _is_outdated(view: ApplicationView) -> bool:
+    """Whether the operation surely deploys something else than what is released now, which is in the source.
+
+    Argo CD goes by the same two where it decides whether to sync by itself.
+    """
+    wanted, revision, source = str(view.source.get("targetRevision")), view.operation_revision, view.operation_source
+    other_commit = FULL_COMMIT.fullmatch(wanted) is not None and revision not in ("", wanted)
+    return other_commit or source not in ({}, view.source)
 
 
 class ArgoHealth(ExternalResource):

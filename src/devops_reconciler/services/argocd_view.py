@@ -39,7 +39,11 @@ class ApplicationView:
 
     @property
     def repo_url(self) -> str:
-        return _str(_dict(self._spec.get("source")).get("repoURL"))
+        return _str(self.source.get("repoURL"))
+
+    @property
+    def source(self) -> Json:
+        return _dict(self._spec.get("source"))
 
     @property
     def destination(self) -> tuple[str, str]:
@@ -90,8 +94,22 @@ class ApplicationView:
     @property
     def operation_infos(self) -> Mapping[str, str]:
         """What the asker of the operation left with it, also while it is only asked for."""
-        operation = _dict(self.app.get("operation")) or _dict(self._state.get("operation"))
-        return {_str(_dict(item).get("name")): _str(_dict(item).get("value")) for item in _list(operation.get("info"))}
+        infos = _list(self._operation.get("info"))
+        return {_str(_dict(item).get("name")): _str(_dict(item).get("value")) for item in infos}
+
+    @property
+    def operation_is_automated(self) -> bool:
+        """Argo CD has started the operation by itself (automated sync): nobody has asked for it."""
+        return _dict(self._operation.get("initiatedBy")).get("automated") is True
+
+    @property
+    def operation_source(self) -> Json:
+        """The source that the operation deploys, as it was when it began; empty while it has not."""
+        return _dict(_dict(self._state.get("syncResult")).get("source"))
+
+    @property
+    def _operation(self) -> Json:
+        return _dict(self.app.get("operation")) or _dict(self._state.get("operation"))
 
     @property
     def operation_message(self) -> str:

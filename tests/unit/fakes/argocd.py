@@ -224,6 +224,20 @@ class FakeArgo(Service):
         self._ends[name] = self._clock.now() + self.sync_time
         return copy.deepcopy(app)
 
+    def sync_by_itself(self, name: str) -> None:
+        """Automated sync begins an operation for what the source says now."""
+        source = copy.deepcopy(self.apps[name]["spec"]["source"])
+        revision = source.get("targetRevision", "")
+        order = {"sync": {"revision": revision}, "initiatedBy": {"automated": True}}
+        self.apps[name]["operation"] = order
+        self.apps[name].setdefault("status", {})["operationState"] = {
+            "phase": "Running",
+            "startedAt": _time(self._clock.now()),
+            "operation": order,
+            "syncResult": {"revision": revision, "source": source},
+        }
+        self._ends[name] = self._clock.now() + self.sync_time
+
     @call
     async def terminate_operation(self, name: str, project: str) -> bool:
         app = self.apps[name]

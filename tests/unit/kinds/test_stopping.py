@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
-from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD
-from tests.unit.world import TEAM
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
+from tests.unit.world import GIT_URL, TEAM
 
 from .life import Life
 
@@ -202,3 +202,30 @@ async def test_a_deployment_in_the_way_of_which_is_somebody_elses_operation_says
     said = message(life, "two", "Finished")
     assert said == "sync: not done after 900 s: another operation is already in progress"
     assert life.out.argocd.app("shop").get("operation"), "it runs on"
+
+
+@pytest.mark.parametrize("auto_sync", [True, False])
+async def test_an_automated_sync_that_does_not_end_does_not_hold_up_the_deployment_with_the_fix(
+    auto_sync: bool,
+) -> None:
+    life = Life()
+    life.project(argo={"autoSync": True})
+    life.set_up()
+    for name, commit in (("good", "a" * 40), ("bad", "b" * 40)):
+        life.out.git.commit(GIT_URL, "main", commit)
+        life.record(name)
+        if name == "bad":
+            while commit != life.out.argocd.apps["shop"]["spec"]["source"]["targetRevision"]:
+                verdict = await life.turn(name)
+                life.out.clock.advance(verdict.after or SECOND)
+            life.out.argocd.sync_time = timedelta(days=30)  # Argo CD was faster, and the hook of this commit never ends
+            life.out.argocd.sync_by_itself("shop")
+        await life.live(name, most=500)
+        life.out.clock.advance(5 * SECOND)
+    assert message(life, "bad", "Finished") == "sync: not done after 900 s: another operation is already in progress"
+    if not auto_sync:
+        life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": {"argo": {"autoSync": False}}})
+    life.out.git.commit(GIT_URL, "main", "c" * 40)
+    await deploy_the_next(life)
+    assert life.reason("two") == "True/Succeeded"
+    assert life.out.argocd.apps["shop"]["status"]["operationState"]["operation"]["info"], "it is ours"

@@ -123,6 +123,66 @@ async def test_an_operation_of_somebody_else_is_left_alone_however_long_it_takes
     assert hand.out.line.count("argocd.terminate_operation*") == 0
 
 
+OTHER_IMAGE = changed(RELEASE, image="acme/shop@sha256:" + "b" * 64)
+OTHER_COMMIT = changed(RELEASE, target_revision="c" * 40)
+
+
+async def behind_an_endless_automated_sync(*later: ArgoRelease, initiated_by: dict[str, Any] | None = None) -> Hand:
+    """Argo CD has begun by itself to sync what was released first, and does not end; then came `later`."""
+    hand = Hand()
+    await hand.bring(APP)
+    await hand.bring(RELEASE)
+    hand.out.argocd.sync_time = timedelta(days=30)
+    hand.out.argocd.sync_by_itself("shop")
+    if initiated_by is not None:
+        hand.out.argocd.apps["shop"]["operation"]["initiatedBy"] = initiated_by
+    hand.out.argocd.sync_time = timedelta(0)
+    for release in later:
+        await hand.bring(release)
+    return hand
+
+
+@pytest.mark.parametrize("later", [OTHER_IMAGE, OTHER_COMMIT])
+async def test_an_automated_sync_of_what_was_released_before_is_stopped_and_ours_comes_after_it(
+    later: ArgoRelease,
+) -> None:
+    hand = await behind_an_endless_automated_sync(later)
+    said = "in progress: Argo CD's own, of what the application no longer says, which is told to stop"
+    assert hand.message(await hand.once(SYNC)).endswith(said)
+    hand.out.clock.advance(timedelta(seconds=5))
+    assert (await hand.bring(SYNC)).ready
+    assert hand.out.argocd.syncs == ["uid-of-one"]
+    assert hand.out.line.count("argocd.terminate_operation*") == 1
+
+
+async def test_an_automated_sync_of_another_commit_is_stopped_before_it_tells_its_source() -> None:
+    hand = await behind_an_endless_automated_sync(OTHER_COMMIT)
+    del hand.out.argocd.apps["shop"]["status"]["operationState"]["syncResult"]
+    await hand.once(SYNC)
+    assert hand.out.line.count("argocd.terminate_operation*") == 1
+
+
+async def test_an_automated_sync_of_what_nobody_can_tell_is_waited_for() -> None:
+    hand = await behind_an_endless_automated_sync(OTHER_IMAGE)
+    del hand.out.argocd.apps["shop"]["status"]["operationState"]["syncResult"]
+    assert hand.message(await hand.once(SYNC)).endswith("another operation is already in progress")
+    assert hand.out.line.count("argocd.terminate_operation*") == 0
+
+
+@pytest.mark.parametrize(
+    ("later", "initiated_by"),
+    [((), None), ((OTHER_COMMIT, OTHER_IMAGE), {"username": "admin"}), ((OTHER_COMMIT,), {})],
+)
+async def test_an_automated_sync_of_what_is_wanted_and_a_users_of_anything_are_waited_for(
+    later: tuple[ArgoRelease, ...], initiated_by: dict[str, Any] | None
+) -> None:
+    hand = await behind_an_endless_automated_sync(*later, initiated_by=initiated_by)
+    for _ in range(5):
+        assert hand.message(await hand.once(SYNC)).endswith("another operation is already in progress")
+        hand.out.clock.advance(timedelta(minutes=1))
+    assert hand.out.line.count("argocd.terminate_operation*") == 0
+
+
 @pytest.mark.parametrize("error", [BUSY, CredentialsError("argocd: terminate operation: 403")])
 async def test_an_earlier_sync_that_cannot_be_stopped_is_waited_for(error: Exception) -> None:
     hand = await behind_an_endless_sync(deployment=EARLIER)
