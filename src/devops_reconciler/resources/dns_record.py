@@ -76,14 +76,14 @@ class DnsRecord(ExternalResource):
         # What we have there under another type goes when this one comes; all else that answers for the host counts.
         displaced = {t for t in {r.type for r in there} - {self.type} if self._owner(world, records, t) == me}
         here = [r for r in there if r.type not in displaced]
-        ours = [r for r in here if r.type == self.type and same_data(r, self.data)]
+        ours = [r for r in here if r.type == self.type and self._holds(r, self.data)]
         owner = self._owner(world, records, self.type)
         if owner is not None:
             world.hosts.done(self.host, owner)
         values = [r.data for r in here]
         before = intent.preimage if intent is not None else None
-        written = [r for r in here if r.type == self.type and any(same_data(r, data) for data in self._mine)]
-        known = any(same_data(r, data) for r in written for data in before or ())
+        written = [r for r in here if r.type == self.type and any(self._holds(r, data) for data in self._mine)]
+        known = any(self._holds(r, data) for r in written for data in before or ())
         if owner is None and written and before is not None and not known:
             # Written by us, and the mark not yet: a value that was not there before our intent is ours.
             drift = ("mark",) if ours else ("data", "mark")
@@ -100,6 +100,9 @@ class DnsRecord(ExternalResource):
             external_id=self.key,
             facts={"data": self.data},
         )
+
+    def _holds(self, record: Record, data: str) -> bool:
+        return same_data(record, data, self.zone)
 
     def _answering(self, records: tuple[Record, ...]) -> list[Record]:
         return [r for r in records if r.type in ADDRESS_TYPES and r.name.lower() == self._name]
@@ -150,7 +153,7 @@ class DnsRecord(ExternalResource):
         there = await self._set(world, type, self._name)
         if not there:
             return
-        foreign = [r for r in there if not any(same_data(r, data) for data in self.previous)]
+        foreign = [r for r in there if not any(self._holds(r, data) for data in self.previous)]
         if foreign:
             raise ConflictError(
                 f"{self.host} has {type} {foreign[0].data}, and a CNAME stands alone; remove it first",
@@ -160,14 +163,16 @@ class DnsRecord(ExternalResource):
 
     async def _write_value(self, world: World) -> None:
         there = await self._set(world, self.type, self._name)
-        foreign = [r for r in there if not any(same_data(r, data) for data in self._mine)]
+        foreign = [r for r in there if not any(self._holds(r, data) for data in self._mine)]
         if foreign and self.type == "CNAME":
             raise ConflictError(
                 f"{self.key} points to {foreign[0].data} already, and a name has one CNAME at most; remove it first",
                 reason=Reason.OWNERSHIP_CONFLICT,
             )
         ours = Record(type=self.type, name=self._name, data=self.data, ttl=self.ttl)
-        as_wanted = len(foreign) + 1 == len(there) and any(same_data(r, self.data) and r.ttl == self.ttl for r in there)
+        as_wanted = len(foreign) + 1 == len(there) and any(
+            self._holds(r, self.data) and r.ttl == self.ttl for r in there
+        )
         if not as_wanted:
             await world.godaddy.replace(self.zone, self.type, self._name, [*foreign, ours])
 
@@ -182,7 +187,7 @@ class DnsRecord(ExternalResource):
         await world.godaddy.replace(self.zone, "TXT", name, [*foreign, mark])
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
-        await self._take_out(world, self.type, self._name, lambda r: any(same_data(r, data) for data in self._mine))
+        await self._take_out(world, self.type, self._name, lambda r: any(self._holds(r, data) for data in self._mine))
         owner = self._owner_id(world)
         await self._take_out(world, "TXT", self._mark_name(world), lambda r: _is_mark(r, owner, me))
 
@@ -201,7 +206,7 @@ class DnsRecord(ExternalResource):
             record
             for record in shown
             if (record.type, record.name.lower()) == (type, name.lower())
-            and not any(same_data(record, each.data) for each in there)
+            and not any(self._holds(record, each.data) for each in there)
         ]
         if lost:
             text = f"godaddy: the zone shows {type} {name} {lost[0].data}, and the set read by name does not"
@@ -228,7 +233,8 @@ class DnsRecordRemoval(DnsRecord):
         seen = self._seen(world, me, intent, records)
         if seen.exists and seen.owner == me:
             return seen
-        there, given = seen.preimage or (), self._of_wildcard(records)
+        there = [in_full(self.type, data, self.zone) for data in seen.preimage or ()]
+        given = self._of_wildcard(records)
         left = [data for data in self._mine if data not in there and normal(self.type, data) not in given]
         if intent is None or intent.op != "delete" or not left:
             return seen
@@ -241,7 +247,7 @@ class DnsRecordRemoval(DnsRecord):
     def _of_wildcard(self, records: tuple[Record, ...]) -> set[str]:
         """What nameservers give for the host once it is gone, as they give it: no trace of ours."""
         found = [r for r in synthesized(records, self.zone, self.host) if r.type == self.type]
-        return {normal(self.type, self.zone if r.data == APEX else r.data) for r in found}
+        return {normal(self.type, in_full(r.type, r.data, self.zone)) for r in found}
 
 
 def applied_before(ledger: Ledger, step: str, zone: str, host: str, data: str) -> tuple[str, ...]:
@@ -267,9 +273,15 @@ def naming(world: World) -> TxtNaming:
     )
 
 
-def same_data(record: Record, data: str) -> bool:
-    """Whether a record holds this value: names are compared without case and final dot."""
-    return record.data.rstrip(".").lower() == data.rstrip(".").lower()
+def same_data(record: Record, data: str, zone: str) -> bool:
+    """Whether a record of the zone holds this value: names are compared in full, without case and final dot."""
+    one, other = (in_full(record.type, each, zone).rstrip(".").lower() for each in (record.data, data))
+    return one == other
+
+
+def in_full(type: str, data: str, zone: str) -> str:
+    """The name that a value means: GoDaddy may give a CNAME to the zone itself as `@`."""
+    return zone if (type, data) == ("CNAME", APEX) else data
 
 
 def _is_of(record: Record, owner: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -46,6 +46,51 @@ def owners(hand: Hand, name: str = MARKS) -> list[tuple[str, str]]:
 
 def place(hand: Hand, *records: Record) -> None:
     hand.out.godaddy.zones[ZONE] += records
+
+
+# A CNAME to the zone itself
+
+TO_APEX = changed(ALIAS, host="www.example.com", data=ZONE)
+
+
+def shown_as_apex(hand: Hand) -> None:
+    """As GoDaddy may give it: `@`."""
+    records = hand.out.godaddy.zones[ZONE]
+    records[:] = [replace(r, data="@") if r.type == "CNAME" else r for r in records]
+
+
+async def test_a_cname_to_the_zone_that_shows_as_apex_stays_ours_and_is_removed() -> None:
+    hand = Hand()
+    assert (await hand.bring(TO_APEX)).ready
+    shown_as_apex(hand)
+    writes = hand.out.line.count("godaddy.replace")
+    hand.out.clock.advance(timedelta(minutes=10))
+    assert (await hand.bring(TO_APEX)).ready
+    assert (values(hand, "CNAME", "www"), hand.out.line.count("godaddy.replace")) == (["@"], writes)
+    await hand.remove()
+    assert hand.out.godaddy.zones[ZONE] == []
+
+
+async def test_a_cname_to_the_zone_that_shows_as_apex_is_replaced_by_what_is_wanted_now() -> None:
+    hand = Hand()
+    await hand.bring(TO_APEX)
+    shown_as_apex(hand)
+    assert (await hand.bring(changed(TO_APEX, data="lb.example.net", previous=(ZONE,)))).ready
+    assert values(hand, "CNAME", "www") == ["lb.example.net"]
+
+
+async def test_a_cname_that_shows_as_apex_is_taken_over_where_that_is_what_is_wanted() -> None:
+    hand = Hand()
+    place(hand, Record("CNAME", "www", "@", TO_APEX.ttl))
+    assert (await hand.bring(TO_APEX, policy(Adoption.IF_UNOWNED))).ready
+    assert (values(hand, "CNAME", "www"), owners(hand, "cname-www")) == (["@"], [("owner-1", ME)])
+
+
+async def test_apex_as_the_data_of_another_name_is_another_value() -> None:
+    hand = Hand()
+    place(hand, Record("CNAME", "shop", "@", 600))
+    assert hand.reason(await hand.bring(ALIAS)) == "OwnershipConflict"
+    assert values(hand, "CNAME") == ["@"]
 
 
 # Making
