@@ -32,7 +32,7 @@ from ..inputs.blocks import (
 )
 from ..inputs.logins import Login, git_login, project_secret
 from ..inputs.subject import Subject
-from ..resources.environment import find
+from ..resources.environment import find, stands
 from ..resources.marks import order_of
 from ..resources.secret_copy import SecretCopy
 from ..resources.world import World
@@ -197,13 +197,15 @@ def _begun(record: Record, wanted: str) -> RollbackTarget | None:
 def _last_healthy(record: Record, rivals: Sequence[dict[str, Any]], holder: str | None) -> dict[str, Any]:
     """The newest healthy deployment besides the holder's, which is what runs now, healthy or not.
 
+    Not one that has expired: its image may be gone already, or be about to go.
+
     Newest by the order in which they came, which is that of their turns: when each has ended is told by the clock of
     the replica that acted then. Where nobody holds the environment, the last that has held it is what runs.
     """
     held = sorted((r for r in rivals if _has_held(r, record)), key=lambda r: order_of(r["metadata"]))
     if holder in (None, record.name):
         held = held[:-1]
-    healthy = [r for r in held if _is_healthy(r) and r["metadata"]["name"] != holder]
+    healthy = [r for r in held if stands(r) and r["metadata"]["name"] != holder]
     if not healthy:
         raise ValidationError("rollbackTo lastHealthy: there is no earlier healthy deployment of this environment")
     return healthy[-1]
@@ -215,11 +217,6 @@ def _has_held(obj: dict[str, Any], record: Record) -> bool:
     steps = (obj.get("status") or {}).get("steps") or ()
     claimed = any(step["name"] == "claim" and step.get("state") == StepState.SUCCEEDED for step in steps)
     return same and claimed and obj["metadata"]["name"] != record.name
-
-
-def _is_healthy(obj: dict[str, Any]) -> bool:
-    conditions = obj["status"].get("conditions") or ()
-    return any(c["type"] == "Finished" and c["reason"] == "Succeeded" for c in conditions)
 
 
 def policies_of(spec: DevOpsProjectSpec, *, preview: bool) -> dict[str, EffectivePolicy]:

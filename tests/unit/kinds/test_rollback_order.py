@@ -122,3 +122,19 @@ async def test_what_a_rollback_goes_back_to_is_not_pruned_before_it_has_ended(ta
     assert (life.reason("back"), digest(life, "back")) == ("True/Succeeded", image)
     await polls(life)
     assert life.is_deleted("v1")
+
+
+async def test_one_that_has_expired_is_not_gone_back_to() -> None:
+    """Its image goes with it, while an older one may live longer."""
+    life = running()
+    for name, ttl in (("v1", "100h"), ("v2", "1h"), ("v3", "100h")):
+        assert await deploy(life, name, environment="pr-7", ttl=ttl) == "True/Succeeded"
+    life.out.clock.advance(timedelta(hours=2))
+    for _ in range(30):
+        verdict = await life.turn("v2")
+        if life.reason("v2", "CleanupVerified") == "True/CleanupVerified":
+            break
+        life.out.clock.advance(verdict.after or timedelta(seconds=1))
+    assert life.reason("v2", "CleanupVerified") == "True/CleanupVerified"
+    assert await deploy(life, "back", environment="pr-7", rollbackTo="lastHealthy") == "True/Succeeded"
+    assert digest(life, "back") == digest(life, "v1")
