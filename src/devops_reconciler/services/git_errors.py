@@ -19,7 +19,9 @@ PROJECT_REFUSED = "ProjectCredentialsInvalid"
 _HTTP_STATUS = re.compile(r"The requested URL returned error: (\d{3})")
 _NO_ACCESS = re.compile(r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled")
 _NOT_FOUND = re.compile(r"repository '[^']*' not found|info/refs not valid|dumb http transport")
-_ABSENT_COMMIT = re.compile(r"not our ref|no such remote ref|couldn't find remote ref|missing necessary objects")
+_ABSENT_COMMIT = re.compile(
+    r"not our ref|no such remote ref|couldn't find remote ref|missing necessary objects|want [0-9a-f]{40,64} not valid"
+)
 _NOT_SERVED = re.compile(r"does not allow request for unadvertised object")
 # Our own git's words, those of zlib, curl and the C library too; what the server says begins with `remote:`.
 _OUT_OF_MEMORY = re.compile(
@@ -31,7 +33,7 @@ _NOT_INSTALLED = 127
 
 
 def absent_commit(finished: Finished) -> bool:
-    """Whether the server said that it has no such commit (upload-pack.c, fetch.c)."""
+    """Whether the server said that it has no such commit (upload-pack.c, fetch.c; JGit's UploadPack, as of Gerrit)."""
     return _ABSENT_COMMIT.search(finished.stderr) is not None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devops_reconciler.services.git_errors import code_of, failure, out_of_memory
+from devops_reconciler.services.git_errors import absent_commit, code_of, failure, out_of_memory
 from devops_reconciler.services.git_process import Finished, GitCredentials, Repository
 
 URL = "https://git.example.com/a.git"
@@ -49,3 +49,17 @@ def test_the_metrics_tell_a_refused_login_of_a_project_from_the_operators(
     repository = Repository(URL, login)
     error = failure("resolve", repository, Finished(128, b"", words))
     assert (error.reason, code_of(error, repository)) == (reason, code)
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        (f"fatal: remote error: upload-pack: not our ref {'a' * 40}", True),
+        (f"fatal: remote error: want {'a' * 40} not valid", True),  # JGit: Gerrit, googlesource
+        (f"fatal: remote error: want {'a' * 64} not valid", True),
+        ("fatal: remote error: want of memory not valid", False),
+        ("fatal: remote error: Internal Server Error", False),
+    ],
+)
+def test_servers_have_their_own_words_for_a_commit_that_is_not_there(words: str, absent: bool) -> None:
+    assert absent_commit(Finished(128, b"", words)) is absent
