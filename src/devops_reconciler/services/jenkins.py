@@ -5,8 +5,9 @@ request with an API token is exempt, and a session cookie would take that away (
 Redirects are not followed: the Location of a trigger has no page. Nothing is retried here.
 
 Absent things are None (or nothing to delete): folders, jobs and credentials only by the word of Jenkins itself, since
-what looks absent may be given out as removed. A write into something that is absent raises ExternalServiceError, for
-whoever makes the parent will make it again. Errors otherwise are those of `Http.request`.
+what looks absent may be given out as removed. Jenkins has one word for what is not there and for what we may not read.
+A write into something that is absent raises ExternalServiceError, for whoever makes the parent will make it again.
+Errors otherwise are those of `Http.request`.
 """
 
 from __future__ import annotations
@@ -352,6 +353,8 @@ class Jenkins:
     async def _absent(self, response: Response) -> bool:
         """Whether Jenkins says that there is no such thing. Raises ExternalServiceError for a 404 of somebody else: an
         Ingress without a backend, another address.
+
+        Jenkins says the same of what this account may not read, so without that right it proves nothing.
 
         Its page for a 404 names its version, as all its pages do (jenkinsci/jenkins, `Jenkins/_404.jelly`). Where a
         proxy shows its own page instead, it is asked who it is; all who ask at one time share the answer.
