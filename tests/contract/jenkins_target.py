@@ -51,9 +51,9 @@ class JenkinsTarget:
     def __post_init__(self) -> None:
         self.account = self.account or [self.standin.username, self.standin.token]
 
-    def client(self, timeout: timedelta = timedelta(seconds=10)) -> Jenkins:
+    def client(self, timeout: timedelta = timedelta(seconds=10), *, hidden: Callable[[str], str] = str) -> Jenkins:
         http = Http("jenkins", self.standin.url, self.transport, SystemClock(), timeout=timeout)
-        return Jenkins(http, username=lambda: self.account[0], token=lambda: self.account[1])
+        return Jenkins(http.hiding(hidden), username=lambda: self.account[0], token=lambda: self.account[1])
 
     async def with_folder(self) -> Jenkins:
         client = self.client()

@@ -11,6 +11,7 @@ import pytest
 
 from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.runtime.logs import Redactor
 from devops_reconciler.services.http import AiohttpTransport
 from devops_reconciler.services.jenkins import UsernamePassword
 from devops_reconciler.services.jenkins_xml import merge_pipeline, pipeline_xml, read_pipeline
@@ -292,6 +293,26 @@ async def test_the_end_of_a_log_of_any_length_is_read_as_a_stream(builds: Builds
         await builds.client.log(JOB, build.number, 0)
     assert await builds.client.log_tail(JOB, build.number, 2) == ["[Pipeline] End of Pipeline", "Finished: SUCCESS"]
     assert await builds.client.log_tail(JOB, 99, 2) == []
+
+
+async def test_of_the_longest_lines_of_a_log_little_is_kept(builds: Builds) -> None:
+    build = await builds.run()
+    stored = builds.target.standin.builds_of(JOB)[0]
+    long = ("\N{PILE OF POO}" * (15 * 1024 * 1024 // 4) + "\n").encode()
+    stored.log[:] = long * 3
+    (one,) = await builds.client.log_tail(JOB, build.number, 3)
+    assert len(one.encode()) <= 1024
+    stored.log += b"a" * 5000 + b"\nFinished: FAILURE\n"
+    assert await builds.client.log_tail(JOB, build.number, 3) == ["a" * 250 + "…", "Finished: FAILURE"]
+
+
+async def test_the_end_of_a_log_is_quoted_without_our_secrets(builds: Builds) -> None:
+    build = await builds.run()
+    stored = builds.target.standin.builds_of(JOB)[0]
+    header = basic("operator", "s3cret-value")
+    stored.log += f"curl -H 'Authorization: {header}' -u operator:s3cret-value\n".encode()
+    client = builds.target.client(hidden=Redactor(lambda: ["s3cret-value", header.removeprefix("Basic ")]))
+    assert await client.log_tail(JOB, build.number, 1) == ["curl -H 'Authorization: Basic ****' -u operator:****"]
 
 
 async def test_stages_follow_the_build(held: Builds, clock: FakeClock) -> None:

@@ -217,6 +217,9 @@ class JenkinsBuildStop(JenkinsBuild):
         runs = seen.exists and not seen.ready and seen.failed is None
         return seen if runs or seen.surplus else ABSENT
 
+    async def _tail(self, world: World, build: Build) -> str:
+        return ""  # why a build failed is of no interest here
+
 
 def _pause(world: World, begun: datetime, intent: Intent | None) -> timedelta:
     """Until the next look at what has begun then, by Jenkins' clock, and was asked for before that, by ours."""

@@ -13,6 +13,7 @@ import email.utils
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -232,7 +233,20 @@ class Http:
         One that may not even open before its first line is not for a service that is `in_doubt`: as long as it hangs
         it would be the only request there.
         """
-        request = self._build("GET", path, headers, None, None, idle)
+        async with self._streamed(operation, self._build("GET", path, headers, None, None, idle)) as lines:
+            yield lines
+
+    @asynccontextmanager
+    async def chunks(
+        self, operation: str, path: str, *, idle: timedelta, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """As `lines`, but with the bytes as they come: for an answer whose lines may have any length."""
+        request = replace(self._build("GET", path, headers, None, None, idle), by_line=False)
+        async with self._streamed(operation, request) as chunks:
+            yield chunks
+
+    @asynccontextmanager
+    async def _streamed(self, operation: str, request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
         try:
             async with AsyncExitStack() as stack:
                 yield await self._guarded(partial(self._open, operation, request, stack))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from urllib.parse import quote, urlencode
 
 from ..api.errors import ConflictError, CredentialsError, ExternalServiceError, ValidationError
 from .http import Http, Response
+from .jenkins_log import UNREAD, last_lines, read_end
 from .jenkins_types import (
     FOLDER_CLASS,
     PIPELINE_CLASS,
@@ -259,17 +259,21 @@ class Jenkins:
         return LogChunk(text, int(size), response.headers.get("x-more-data", "").lower() == "true")
 
     async def log_tail(self, path: ItemPath, number: int, count: int) -> list[str]:
-        """The last `count` lines that are not empty, read as a stream: a log of any size fits. [] for no build."""
-        last: deque[str] = deque(maxlen=count)
+        """The last `count` lines that are not empty, each at most 1 KiB and without secrets. [] for no build.
+
+        For a log that is too long to be read, or comes too slowly, one line that says so.
+        """
         url = f"{item_url(path)}/{number}/consoleText"
+        # Unpacked, a few bytes of a log may be as many as fit into no memory.
+        headers = {**self._login(), "Accept-Encoding": "identity"}
         try:
-            async with self._http.lines("get log tail", url, idle=self._http.timeout, headers=self._login()) as lines:
-                async for line in lines:
-                    last.append(line.decode("utf-8", errors="replace").rstrip())
+            async with self._http.chunks("get log tail", url, idle=self._http.timeout, headers=headers) as chunks:
+                end = await read_end(chunks, self._http.clock)
         except ValidationError as error:
             if error.status != 404:
                 raise
-        return list(last)
+            return []
+        return [UNREAD] if end is None else last_lines(end, count, self._http.hidden)
 
     async def stages(self, path: ItemPath, number: int) -> list[Stage] | None:
         """The stages so far; None where the plugin pipeline-rest-api is missing (or the build is)."""

@@ -33,6 +33,8 @@ class Request:
     timeout: timedelta
     server_name: str | None = None
     """Name asked for by TLS where it is not the URL's host."""
+    by_line: bool = True
+    """Of a stream: False gives its bytes as they come."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,10 @@ class AiohttpTransport:
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
-        """The head of an answer and its lines, for watches. No total deadline: `timeout` bounds each read."""
+        """The head of an answer and its lines (or its bytes), for what may be long.
+
+        No total deadline: `timeout` bounds each read.
+        """
         seconds = request.timeout.total_seconds()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=seconds)
         async with self._request(request, timeout) as reply:
@@ -140,7 +145,7 @@ class AiohttpTransport:
             if reply.status >= 400:
                 head = Response(head.status, head.headers, await reply.content.read(64 * 1024))
             try:
-                yield head, _lines(reply.content)
+                yield head, _lines(reply.content) if request.by_line else reply.content.iter_any()
             finally:
                 _cut(reply)
 

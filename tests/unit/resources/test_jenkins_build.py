@@ -277,6 +277,16 @@ async def test_removal_stops_what_runs_and_leaves_what_has_ended() -> None:
     assert finished.out.jenkins.stopped == []
 
 
+async def test_removal_does_not_read_the_log_of_what_has_failed() -> None:
+    hand = await with_job()
+    hand.out.jenkins.result = "FAILURE"
+    await hand.bring(BUILD)
+    mark = len(hand.out.line.calls)
+    await hand.remove()
+    assert hand.out.line.since(mark)
+    assert "jenkins.log_tail" not in hand.out.line.since(mark)
+
+
 async def test_removal_takes_a_waiting_build_out_of_the_queue() -> None:
     hand = await with_job()
     hand.out.jenkins.queue_time = timedelta(hours=1)
