@@ -22,8 +22,11 @@ BUILD_PARAMETERS = (
 
 
 def definitions(parameters: Mapping[str, str]) -> tuple[Parameter, ...]:
-    """All parameters of the job: the operator's, then the project's with their values as defaults."""
-    return BUILD_PARAMETERS + tuple(Parameter(name, value) for name, value in sorted(parameters.items()))
+    """All parameters of the job: the operator's, then the project's with their values as defaults.
+
+    The project's may have the type that its Jenkinsfile gives them.
+    """
+    return BUILD_PARAMETERS + tuple(Parameter(name, value, any_type=True) for name, value in sorted(parameters.items()))
 
 
 class JenkinsJob(ExternalResource):

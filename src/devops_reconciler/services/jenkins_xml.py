@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..api.errors import ConflictError, ExternalServiceError, ValidationError
 from .jenkins_types import FOLDER_CLASS, USERNAME_PASSWORD_CLASS, Credential, UsernamePassword
@@ -37,11 +37,12 @@ REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U
 
 @dataclass(frozen=True)
 class Parameter:
-    """A string parameter of a job."""
+    """A parameter of a job: a string, unless `any_type` lets a definition of another type stand as it is."""
 
     name: str
     default: str = ""
     description: str = ""
+    any_type: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,8 @@ class PipelineJob:
     parameters: tuple[Parameter, ...]
     branch: str = "${GIT_REVISION}"
     lightweight: bool = False
+    typed: tuple[str, ...] = field(default=(), compare=False)
+    """Names of the parameters that are no strings, as they are read: a Jenkinsfile defines them, we never do."""
 
 
 def folder_xml(description: str) -> bytes:
@@ -114,6 +117,7 @@ def read_pipeline(xml: bytes) -> PipelineJob:
     if scm is None or scm.get("class") != GIT_SCM:
         scm = ET.Element("scm")
     remotes, branches = scm.findall(f"userRemoteConfigs/{REMOTE}"), scm.findall(f"branches/{BRANCH}")
+    parameters = root.findall(f"properties/{PARAMETERS}/parameterDefinitions/*")
     return PipelineJob(
         description=_text(root, "description"),
         git_url="\n".join(_text(each, "url") for each in remotes),
@@ -121,22 +125,26 @@ def read_pipeline(xml: bytes) -> PipelineJob:
         script_path=_text(definition, "scriptPath"),
         parameters=tuple(
             Parameter(_text(each, "name"), _text(each, "defaultValue"), _text(each, "description"))
-            for each in root.findall(f"properties/{PARAMETERS}/parameterDefinitions/{STRING_PARAMETER}")
+            for each in parameters
+            if each.tag == STRING_PARAMETER
         ),
         branch="\n".join(_text(each, "name") for each in branches),
         lightweight=_text(definition, "lightweight").strip() == "true",
+        typed=tuple(_text(each, "name") for each in parameters if each.tag != STRING_PARAMETER),
     )
 
 
 def differences(current: PipelineJob, wanted: PipelineJob) -> tuple[str, ...]:
     """The owned fields in which `current` is not as `wanted`: drift.
 
-    Parameters of others are no difference, nor are texts that describe ours: only names and defaults count.
+    Parameters of others are no difference, nor are texts that describe ours: only names and defaults count, and only
+    names of what may have another type.
     """
     fields = ("description", "git_url", "credentials_id", "script_path", "branch", "lightweight")
     differing = [name for name in fields if getattr(current, name) != getattr(wanted, name)]
     defaults = {each.name: each.default for each in current.parameters}
-    missing = [f"parameter {each.name}" for each in wanted.parameters if defaults.get(each.name) != each.default]
+    asked = [each for each in wanted.parameters if not (each.any_type and each.name in current.typed)]
+    missing = [f"parameter {each.name}" for each in asked if defaults.get(each.name) != each.default]
     return (*differing, *missing)
 
 
@@ -151,7 +159,9 @@ def merge_pipeline(existing_xml: bytes, job: PipelineJob) -> bytes:
 def merge_parameters(existing_xml: bytes, parameters: tuple[Parameter, ...]) -> bytes:
     """`existing_xml` with these parameters defined, and nothing else touched.
 
-    For the time before a trigger: a Jenkinsfile's own `parameters {}` erases ours, and Jenkins drops undefined ones.
+    For the time before a trigger: a Jenkinsfile's own `parameters {}` erases ours, and Jenkins drops undefined ones. A
+    definition of another type stays where it may: Jenkins turns what a build is given into a value of that type, and as
+    a string "false" would be true in a Jenkinsfile.
     """
     root, version = _parse(existing_xml)
     _check_pipeline(root)
@@ -188,6 +198,8 @@ def _apply_parameters(properties: ET.Element, parameters: tuple[Parameter, ...])
     definitions = _child(_child(properties, PARAMETERS), "parameterDefinitions")
     for parameter in parameters:
         found = [each for each in definitions if _text(each, "name") == parameter.name]
+        if parameter.any_type and any(each.tag != STRING_PARAMETER for each in found):
+            continue
         for other in found:
             if other.tag != STRING_PARAMETER or other is not found[0]:
                 definitions.remove(other)

@@ -170,7 +170,8 @@ class FakeJenkins(Service):
 
     @call
     async def trigger(self, path: ItemPath, parameters: Mapping[str, str]) -> int | None:
-        defined = {each.name for each in read_pipeline(self.configs[path]).parameters}
+        job = read_pipeline(self.configs[path])
+        defined = {*(each.name for each in job.parameters), *job.typed}
         kept = {name: value for name, value in parameters.items() if name in defined}
         self.triggers.append(kept)
         item = QueueItem(next(self._ids), "Waiting for next available executor", kept, False, None, self._clock.now())

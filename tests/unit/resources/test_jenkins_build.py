@@ -208,6 +208,19 @@ async def test_erased_parameters_are_restored_before_the_trigger_and_those_of_ot
     assert defaults["KEY"] == "value"
 
 
+async def test_a_parameter_of_the_project_keeps_the_type_that_its_jenkinsfile_gives_it() -> None:
+    """As a string, "false" would be true in a Jenkinsfile."""
+    hand = await with_job()
+    kinds = (b"hudson.model.StringParameterDefinition", b"hudson.model.BooleanParameterDefinition")
+    before, name, after = hand.out.jenkins.configs[PATH].partition(b"<name>KEY</name>")
+    typed = kinds[1].join(before.rsplit(kinds[0], 1)) + name + after.replace(*kinds, 1)
+    hand.out.jenkins.configs[PATH] = typed
+    assert read_pipeline(typed).typed == ("KEY",)
+    assert (await hand.bring(BUILD)).ready
+    assert hand.out.jenkins.triggers[0]["KEY"] == "value"
+    assert hand.out.jenkins.configs[PATH] == typed
+
+
 async def test_parameters_that_are_there_are_not_written_again() -> None:
     hand = await with_job()
     mark = len(hand.out.line.calls)

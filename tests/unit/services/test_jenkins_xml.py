@@ -203,11 +203,26 @@ def test_a_script_typed_into_the_job_is_replaced_by_the_one_in_git() -> None:
 
 
 def test_a_parameter_of_ours_with_another_type_is_replaced() -> None:
-    drifted = STORED.replace(b"<name>THEIRS</name>", b"<name>ADDED</name>")
-    wanted = (*JOB.parameters, Parameter("ADDED", "1"))
+    drifted = STORED.replace(b"<name>THEIRS</name>", b"<name>IMAGE_TAG</name>")
+    wanted = (*JOB.parameters, Parameter("IMAGE_TAG", "1"))
+    assert differences(read_pipeline(drifted), replace(JOB, parameters=wanted)) == ("parameter IMAGE_TAG",)
     merged = merge_parameters(drifted, wanted)
     assert b"BooleanParameterDefinition" not in merged
     assert read_pipeline(merged) == replace(JOB, parameters=wanted)
+
+
+def test_a_parameter_of_a_project_keeps_the_type_that_its_jenkinsfile_gives_it() -> None:
+    wanted = (*JOB.parameters, Parameter("THEIRS", "false", any_type=True))
+    assert differences(read_pipeline(STORED), replace(JOB, parameters=wanted)) == ()
+    for merged in (merge_parameters(STORED, wanted), merge_pipeline(STORED, replace(JOB, parameters=wanted))):
+        readable = merged.replace(b"&#x7;", b"").replace(b"&#x8;", b"")
+        found = ET.fromstring(readable).findall(".//parameterDefinitions/*[name='THEIRS']")
+        assert [(each.tag, each.findtext("defaultValue")) for each in found] == [
+            ("hudson.model.BooleanParameterDefinition", "true")
+        ]
+    erased = STORED.replace(b"<name>THEIRS</name>", b"<name>OTHER</name>")
+    assert differences(read_pipeline(erased), replace(JOB, parameters=wanted)) == ("parameter THEIRS",)
+    assert read_pipeline(merge_parameters(erased, wanted)).parameters[-1].name == "THEIRS"
 
 
 def test_erased_parameters_are_restored_and_nothing_else_is_touched() -> None:
