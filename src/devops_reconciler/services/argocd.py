@@ -11,7 +11,7 @@ project is not there (DependencyNotReady).
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
@@ -67,7 +67,7 @@ class ArgoCD:
         """
         found = await self._calls.get("get application", path_of("applications", name, query=_project(project)))
         if found is not None:
-            return self._named("get application", found, name)
+            return self._hiding_words(self._named("get application", found, name))
         for item in await self._list_applications([("name", name)]):
             elsewhere = item.get("spec", {}).get("project") != project
             if elsewhere and item.get("metadata", {}).get("name") == name:
@@ -171,12 +171,14 @@ class ArgoCD:
         """
         query = [("refresh", "hard" if hard else "normal"), *_project(project)]
         path = path_of("applications", name, query=query)
-        return await self._calls.get("refresh application", path, timeout=timeout)
+        found = await self._calls.get("refresh application", path, timeout=timeout)
+        return None if found is None else self._hiding_words(found)
 
     async def resource_tree(self, name: str, project: str) -> Json | None:
         """The live objects of an application (`nodes`), its pods among them, with health and messages."""
         path = path_of("applications", name, "resource-tree", query=_project(project))
-        return await self._calls.get("get resource tree", path)
+        found = await self._calls.get("get resource tree", path)
+        return None if found is None else self._hiding_words(found)
 
     async def watch_applications(
         self,
@@ -187,6 +189,8 @@ class ArgoCD:
         idle: timedelta = WATCH_IDLE,
     ) -> AsyncGenerator[tuple[str, Json], None]:
         """(ADDED | MODIFIED | DELETED, application): first ADDED for all that are there, then each change.
+
+        Not for people: here the messages of an application are as Argo CD has them, with secrets that they may quote.
 
         Of one project, one name, or with the labels that `selector` says. Ends by itself when the stream ends, is cut,
         or was silent for `idle`: there is no heartbeat, so silence may be a dead connection. Callers open it again, and
@@ -352,7 +356,17 @@ class ArgoCD:
         return answer is not None and answer.get("value") == "yes"
 
     async def _list_applications(self, query: Query) -> list[Json]:
-        return await self._calls.items("list applications", path_of("applications", query=query))
+        found = await self._calls.items("list applications", path_of("applications", query=query))
+        return [self._hiding_words(each) for each in found]
+
+    def _hiding_words(self, found: Json) -> Json:
+        """An application or a tree without secrets in its messages: they quote Git, Helm, and what runs.
+
+        All are searched at once: as a rule there is nothing to hide in hundreds of them. A spec stays as it is.
+        """
+        said = {part: found[part] for part in ("status", "nodes") if part in found}
+        text = "\n".join(_messages(said))
+        return found if self._http.hidden(text) == text else {**found, **_with_messages(said, self._http.hidden)}
 
     def _named(self, operation: str, found: Json, name: str) -> Json:
         metadata = found.get("metadata")
@@ -368,6 +382,29 @@ def same_url(one: str, other: str) -> bool:
 
 def _plain(url: str) -> str:
     return url.strip().lower().removesuffix("/").removesuffix(".git")
+
+
+def _messages(value: Any) -> Iterator[str]:
+    """What stands under `message` at any depth."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "message" and isinstance(inner, str):
+                yield inner
+            else:
+                yield from _messages(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _messages(inner)
+
+
+def _with_messages(value: Any, change: Callable[[str], str]) -> Any:
+    """The same with each of its `_messages` changed."""
+    if isinstance(value, dict):
+        return {
+            name: change(inner) if name == "message" and isinstance(inner, str) else _with_messages(inner, change)
+            for name, inner in value.items()
+        }
+    return [_with_messages(inner, change) for inner in value] if isinstance(value, list) else value
 
 
 def _project(project: str) -> list[tuple[str, str]]:
