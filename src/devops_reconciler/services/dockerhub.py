@@ -205,8 +205,8 @@ class DockerHub:
 
     def _missing(self, operation: str, what: str, reply: Response) -> Refused:
         details = details_of(reply)
-        text = f"{self._http.service}: {operation}: {what} does not exist: 404 {detail_text(reply, details)}".rstrip()
-        text = self._http.hidden(text)
+        said = detail_text(reply, details, self._http.hidden)
+        text = self._http.hidden(f"{self._http.service}: {operation}: {what} does not exist: 404 {said}".rstrip())
         return ValidationError(text, status=404, details=details)
 
     def _object(self, operation: str, reply: Response) -> dict[str, Any]:

@@ -299,8 +299,8 @@ class Http:
     def error(self, operation: str, request: Request, response: Response) -> ReconcilerError:
         """The status table. 404 has its place here for streams only."""
         details = details_of(response)
-        text = f"{self.service}: {operation} ({where_of(request)}): {response.status} {detail_text(response, details)}"
-        text = self.hidden(text.rstrip())
+        said = detail_text(response, details, self.hidden)
+        text = self.hidden(f"{self.service}: {operation} ({where_of(request)}): {response.status} {said}".rstrip())
         status, code = response.status, details.get("code")
         code = code if isinstance(code, (str, int)) else None
         if status == 429:
@@ -407,15 +407,18 @@ def _all_said(errors: object) -> str | None:
     return "; ".join(text for text in told if isinstance(text, str)) or None
 
 
-def detail_text(response: Response, details: Mapping[str, object]) -> str:
-    """One line for people out of the error's body. Jenkins says it in `X-Error`; HTML is left out."""
+def detail_text(response: Response, details: Mapping[str, object], hidden: Callable[[str], str]) -> str:
+    """One line for people out of the error's body. Jenkins says it in `X-Error`; HTML is left out.
+
+    `hidden` takes the secrets out, before anything is cut: half a secret would not be found.
+    """
     said = response.headers.get("x-error") or details.get("message") or details.get("detail") or details.get("error")
     said = said or details.get("text")  # Docker Hub: {"fields": {...}, "text": "..."}
     said = said or _all_said(details.get("errors"))
     if isinstance(said, str):
         fields = details.get("fields")
         extra = f" {json.dumps(fields)}" if isinstance(fields, (list, dict)) and fields else ""
-        return " ".join((said + extra).split())[:DETAIL_LIMIT]
+        return " ".join(hidden(said + extra).split())[:DETAIL_LIMIT]
     if "text/plain" in response.headers.get("content-type", ""):
-        return " ".join(response.text().split())[:DETAIL_LIMIT]
+        return " ".join(hidden(response.text()).split())[:DETAIL_LIMIT]
     return ""

@@ -149,7 +149,7 @@ class RegistryTokens:
     def _refusal(self, operation: str, url: URL, who: str, scope: str, reply: Response) -> CredentialsError:
         """A 403 for a scope is about that one: GHCR and Google say it of a missing repository (argo-cd#26260)."""
         details = details_of(reply)
-        said = self._http.hidden(str(details.get("details") or detail_text(reply, details)))
+        said = self._http.hidden(str(details.get("details") or "")) or detail_text(reply, details, self._http.hidden)
         forbidden = reply.status == 403 and bool(scope)
         if forbidden:
             repository = scope.removeprefix("repository:").removesuffix(":pull")

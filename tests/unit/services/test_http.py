@@ -20,8 +20,9 @@ from devops_reconciler.api.errors import (
     ValidationError,
 )
 from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.runtime.logs import Redactor
 from devops_reconciler.services.budget import RequestBudget
-from devops_reconciler.services.http import Request, Response
+from devops_reconciler.services.http import DETAIL_LIMIT, Request, Response
 
 from .http_script import SECRET, Answer, Script, http, refused_connection
 
@@ -335,3 +336,14 @@ async def test_what_a_service_quotes_of_our_secrets_is_not_in_its_error(status: 
     with pytest.raises(ReconcilerError, match=r"bad login \*\*\*\*") as caught:
         await hiding.behind(None).request("get thing", "GET", "/things/1")
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("at", range(DETAIL_LIMIT - len(SECRET) - 30, DETAIL_LIMIT + 1))
+async def test_a_secret_does_not_show_where_the_words_of_a_service_are_cut(at: int) -> None:
+    text = "x" * at + SECRET
+    plain = Response(400, {"content-type": "text/plain"}, text.encode())
+    told = Response(400, {}, json.dumps({"message": text}).encode())
+    for said in (plain, told, Response(400, {"x-error": text})):
+        with pytest.raises(ValidationError) as caught:
+            await http(Script(said)).hiding(Redactor(lambda: [SECRET])).request("get thing", "GET", "/things/1")
+        assert SECRET[:4] not in str(caught.value)
