@@ -117,7 +117,9 @@ class Queue:
 
     def _start(self, item: StoredQueueItem, job: StoredItem) -> None:
         now = self._clock.now()
-        build = StoredBuild(item.path, job.next_number, item.id, item.parameters, now, estimated=estimate(job))
+        # `ParametersAction.onAttached`: what is not defined when a build starts is hidden for good.
+        parameters = {name: value for name, value in item.parameters.items() if name in job.parameters}
+        build = StoredBuild(item.path, job.next_number, item.id, parameters, now, estimated=estimate(job))
         job.next_number += 1
         job.builds[build.number] = build
         item.build, item.left_at = build.number, now

@@ -132,7 +132,7 @@ class ResourceLifecycleManager(Generic[World]):
             if not kind.removable:
                 entry.state, entry.intent = EntryState.CLEANED, None
                 return None
-            resource = kind.recall(entry.value)
+            resource = kind.recall(entry.value).reminded(entry.facts)
         except (LookupError, ValueError) as error:
             _fail(entry, result, error)
             return None

@@ -117,6 +117,7 @@ class Pipeline(Generic[World]):
                 facts.put(step.name, entry.facts)
                 return StepResult(step.name, StepState.SUCCEEDED, Reason.SUCCEEDED)
             entry.started_at = entry.started_at or now
+            resource = resource.reminded(entry.facts)
             asked = Instant.of(self._clock)
             holder_is_absent = step.within is not None and _is_created(step.within, planned)
             seen = ABSENT if holder_is_absent else await resource.observe(self._world, self._me, entry.intent)

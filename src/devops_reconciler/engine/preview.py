@@ -82,6 +82,7 @@ class _Preview(Generic[World]):
         if resource.once and entry.state is EntryState.ACTIVE:
             self.facts.put(step.name, entry.facts)
             return []
+        resource = resource.reminded(entry.facts)
         call, asked = _call(step.name, resource), Instant.of(self.clock)
         try:
             seen = await resource.observe(self.world, self.me, entry.intent)
@@ -110,7 +111,7 @@ class _Preview(Generic[World]):
 
     async def _of_removal(self, entry: Entry, policies: Mapping[str, EffectivePolicy]) -> list[Call]:
         try:
-            resource = self.catalog[entry.kind].recall(entry.value)
+            resource = self.catalog[entry.kind].recall(entry.value).reminded(entry.facts)
             policy = policies.get(entry.step) or policy_of(entry)
         except (LookupError, ValueError) as error:
             return [{"step": entry.step, "action": "Unknown", "name": entry.key, "message": f"its entry: {error}"}]

@@ -133,6 +133,10 @@ class Resource(BaseModel, ABC, Generic[World]):
         """Remove it. Absent already is success."""
         raise NotImplementedError(f"{type(self).__name__} is never deleted")
 
+    def reminded(self, facts: Mapping[str, Any]) -> Self:
+        """The same, told the facts of the last look that the ledger has, where the next look needs them to find it."""
+        return self
+
     async def check_takeover(self, world: World, me: str, owner: str | None) -> None:
         """Raise ConflictError where `adoption` would take it over from an owner whom it may not be taken from."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar, Self
+
+from pydantic import Field
 
 from ..api.conditions import Reason
 from ..api.errors import ConflictError, ExternalServiceError, Waiting
@@ -46,6 +48,10 @@ class JenkinsBuild(ExternalResource):
     image_repository: str
     image_tag: str
     parameters: dict[str, str]
+    queue_id: int | None = Field(default=None, exclude=True)
+    """Of what was seen to wait in the queue with our UID; its build may have lost that."""
+    queued_since: datetime | None = Field(default=None, exclude=True)
+    """Since when that waited, by Jenkins' clock: a number may come again when Jenkins has lost its count."""
 
     @property
     def key(self) -> str:
@@ -64,6 +70,12 @@ class JenkinsBuild(ExternalResource):
             "IMAGE_TAG": self.image_tag,
         }
         return {**self.parameters, **ours}
+
+    def reminded(self, facts: Mapping[str, Any]) -> Self:
+        queue, since = facts.get("queue"), facts.get("since")
+        if queue is None or since is None:
+            return self
+        return self.model_copy(update={"queue_id": queue, "queued_since": datetime.fromisoformat(since)})
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         seen = await self._still(world, intent) or await self._search(world, intent)
@@ -106,7 +118,18 @@ class JenkinsBuild(ExternalResource):
         return Observation(message=f"job {self.folder}/{self.name} of Jenkins has no such build, or is not there")
 
     def _ours(self, builds: Sequence[Build]) -> list[Build]:
-        return [build for build in builds if build.parameters.get(UID_PARAMETER) == self.uid]
+        """Those with our UID; if there is none, the one that we saw waiting.
+
+        When a build starts, Jenkins hides for good each parameter that the job does not define at that moment, and a
+        Jenkinsfile that ran meanwhile may have erased ours (jenkinsci/jenkins, `ParametersAction.onAttached`).
+        """
+        ours = [build for build in builds if build.parameters.get(UID_PARAMETER) == self.uid]
+        since = self.queued_since
+        if ours or since is None:
+            return ours
+        lost = (build for build in builds if UID_PARAMETER not in build.parameters and build.queue_id == self.queue_id)
+        newest = max((build for build in lost if build.started_at >= since), key=lambda each: each.number, default=None)
+        return [newest] if newest is not None else []
 
     async def _queued(self, world: World, max_age: timedelta = FRESH) -> QueueItem | None:
         for item in await world.jenkins.queued(self._path, max_age):
@@ -118,7 +141,8 @@ class JenkinsBuild(ExternalResource):
     def _waiting(world: World, intent: Intent | None, queued: QueueItem) -> Observation:
         message = f"in the queue of Jenkins: {COUNTDOWN.sub('', queued.why or '') or 'about to start'}"
         after = _pause(world, queued.since, intent)
-        return Observation(exists=True, ready=False, message=message, after=after, facts={"queue": queued.id})
+        facts = {"queue": queued.id, "since": queued.since.isoformat()}
+        return Observation(exists=True, ready=False, message=message, after=after, facts=facts)
 
     async def _of_builds(self, world: World, intent: Intent | None, builds: Sequence[Build]) -> Observation:
         first, *others = sorted(builds, key=lambda build: build.number)
@@ -126,9 +150,12 @@ class JenkinsBuild(ExternalResource):
         return replace(await self._of_build(world, intent, first), surplus=surplus)
 
     async def _of_build(self, world: World, intent: Intent | None, build: Build) -> Observation:
+        facts: dict[str, Any] = {"number": build.number, "url": build.url}
+        if UID_PARAMETER not in build.parameters and self.queued_since is not None:
+            facts |= {"queue": self.queue_id, "since": self.queued_since.isoformat()}
         seen = Observation(
             exists=True,
-            facts={"number": build.number, "url": build.url},
+            facts=facts,
             external_id=str(build.number),
             url=build.url,
         )

@@ -63,12 +63,20 @@ class FakeJenkins(Service):
 
     # Set-up and the passing of time
 
-    def add_build(self, path: ItemPath, number: int, parameters: Mapping[str, str], result: str | None = None) -> None:
+    def add_build(
+        self,
+        path: ItemPath,
+        number: int,
+        parameters: Mapping[str, str],
+        result: str | None = None,
+        *,
+        queue_id: int | None = None,
+    ) -> None:
         """A build that is there, running without a result."""
         build = Build(
             number=number,
             url=f"{URL}/{'/'.join(path)}/{number}/",
-            queue_id=next(self._ids),
+            queue_id=next(self._ids) if queue_id is None else queue_id,
             parameters=dict(parameters),
             building=result is None,
             result=result,
@@ -77,6 +85,10 @@ class FakeJenkins(Service):
             estimated=self.estimated,
         )
         self.history.setdefault(path, []).insert(0, build)
+
+    def _defined(self, path: ItemPath) -> set[str]:
+        job = read_pipeline(self.configs[path])
+        return {*(each.name for each in job.parameters), *job.typed}
 
     def running(self) -> list[Build]:
         self._tick()
@@ -87,7 +99,9 @@ class FakeJenkins(Service):
         for queued in [q for q in self.queue if now - q.item.since >= self.queue_time]:
             self.queue.remove(queued)
             number = max((b.number for b in self.history.get(queued.path, [])), default=0) + 1
-            self.add_build(queued.path, number, queued.item.parameters)
+            # What the job does not define when a build starts is hidden for good.
+            kept = {name: value for name, value in queued.item.parameters.items() if name in self._defined(queued.path)}
+            self.add_build(queued.path, number, kept, queue_id=queued.item.id)
         for path, builds in self.history.items():
             self.history[path] = [self._aged(build, now) for build in builds]
 
@@ -170,8 +184,7 @@ class FakeJenkins(Service):
 
     @call
     async def trigger(self, path: ItemPath, parameters: Mapping[str, str]) -> int | None:
-        job = read_pipeline(self.configs[path])
-        defined = {*(each.name for each in job.parameters), *job.typed}
+        defined = self._defined(path)
         kept = {name: value for name, value in parameters.items() if name in defined}
         self.triggers.append(kept)
         item = QueueItem(next(self._ids), "Waiting for next available executor", kept, False, None, self._clock.now())

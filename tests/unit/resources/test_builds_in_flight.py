@@ -188,7 +188,7 @@ async def test_the_end_is_searched_for_and_an_answer_from_before_it_only_delays_
 async def test_what_leaves_the_queue_is_found_among_the_builds() -> None:
     flight = Flight(1)
     flight.jenkins.queue = {41: "web-0"}
-    assert (await flight.look("web-0")).facts == {"queue": 41}
+    assert (await flight.look("web-0")).facts["queue"] == 41
     flight.jenkins.queue.clear()
     flight.jenkins.run("web-0")
     flight.clock.advance(SOON)
@@ -206,7 +206,7 @@ async def test_an_answer_on_its_way_is_no_proof_of_absence_for_who_asks_later() 
     await settle()
     held.set()
     assert not (await early).exists
-    assert (await late).facts == {"queue": 41}
+    assert (await late).facts["queue"] == 41
 
 
 async def test_a_build_that_runs_is_not_believed_before_the_list_has_said_that_it_is_the_first() -> None:

@@ -208,6 +208,30 @@ async def test_erased_parameters_are_restored_before_the_trigger_and_those_of_ot
     assert defaults["KEY"] == "value"
 
 
+@pytest.mark.parametrize("removed", [False, True])
+async def test_a_build_that_lost_our_uid_while_it_waited_is_known_by_its_place_in_the_queue(removed: bool) -> None:
+    hand = await with_job()
+    jenkins = hand.out.jenkins
+    jenkins.add_build(PATH, 1, {}, "FAILURE", queue_id=1)  # of before Jenkins lost its count
+    hand.out.clock.advance(timedelta(days=1))
+    jenkins.queue_time, jenkins.build_time = timedelta(minutes=1), timedelta(minutes=5)
+    await hand.once(BUILD)
+    hand.out.clock.advance(timedelta(seconds=10))
+    await hand.once(BUILD)
+    assert hand.entry.facts["queue"] == jenkins.queue[0].item.id == 1
+    erase(hand, *(Parameter(name) for name in ("GIT_REVISION", "IMAGE_REPOSITORY", "IMAGE_TAG")))
+    hand.out.clock.advance(timedelta(minutes=1))
+    hand.out.world.builds.clear()  # another replica goes on
+    assert not (await hand.once(BUILD)).ready
+    assert (hand.entry.external_id, "DEPLOYMENT_UID" in jenkins.running()[0].parameters) == ("2", False)
+    if removed:
+        await hand.remove()
+        assert jenkins.stopped == [2]
+    else:
+        assert (await hand.bring(BUILD, most=200)).ready
+    assert len(jenkins.triggers) == 1
+
+
 async def test_a_parameter_of_the_project_keeps_the_type_that_its_jenkinsfile_gives_it() -> None:
     """As a string, "false" would be true in a Jenkinsfile."""
     hand = await with_job()
