@@ -37,11 +37,9 @@ from .reports import report
 from .requesters import Requesters
 from .rest import Looked, Rest
 from .store import StatusStore
-from .tally import Tally
+from .tally import Tally, outcome_of
 from .traces import Traces, origin_of
 
-QUIET = timedelta(seconds=60)
-"""A pass without steps that comes back no earlier has nothing under way."""
 JITTER = 0.1
 """Waits are lengthened by up to this share, so that objects do not come in step."""
 
@@ -277,7 +275,7 @@ class Loop:
         handled = await self._errors.handle_operation(str(key), partial(self._pass, key), _log)
         after, outcome, verdict = handled.after, handled.outcome, handled.value
         if handled.after is None:
-            outcome = _outcome(verdict)
+            outcome = outcome_of(verdict)
             after = verdict.after if verdict is not None else None
         if after is not None and (verdict is None or not verdict.on_time):
             after = jittered(after)
@@ -406,6 +404,7 @@ class Loop:
         if key.kind == DEVOPS_PROJECT.kind and not going:
             self._delivery.meet(key.namespace, key.name)
         self._tally.note(key, before, rec.ledger.entries, () if going else verdict.results)
+        self._tally.note_faults(verdict.results)
         for step, seconds in getattr(rec, "ended_steps", ()):
             self._metrics.step_seconds.labels(step).observe(seconds)
         for thing in verdict.left:
@@ -430,18 +429,6 @@ def _rests(obj: dict[str, Any], verdict: Verdict) -> bool:
     if obj["metadata"].get("deletionTimestamp") or is_at_work(obj):
         return False
     return all(result.state in done for result in verdict.results)
-
-
-def _outcome(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return "gone"
-    if any(r.state is StepState.FAILED for r in verdict.results):
-        return "failed"
-    if any(r.state is StepState.WAITING for r in verdict.results):
-        return "retry"
-    quiet = verdict.after is None or verdict.after >= QUIET
-    done = all(r.done for r in verdict.results) if verdict.results else quiet
-    return "done" if done else "progress"
 
 
 def jittered(after: timedelta) -> timedelta:

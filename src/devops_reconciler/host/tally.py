@@ -1,16 +1,23 @@
-"""Counting what passes come to that only a comparison shows: drift that was found and repaired, and clean-ups."""
+"""Counting what passes come to: their outcome, and what only a comparison shows, drift and clean-ups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
+from ..api.conditions import Reason
 from ..api.deployment_record import StepState
 from ..engine.ledger import Entry, EntryState, Identity, identity
 from ..engine.outcome import StepResult
+from ..kinds import Verdict
 from ..resources.catalog import PLACES, REMOVALS
 from ..runtime.metrics import Metrics
+from .errors import INTERNAL
 from .queue import Key
+
+QUIET = timedelta(seconds=60)
+"""A pass without steps that comes back no earlier has nothing under way."""
 
 GONE = ("it is gone",)
 """Stands for the fields that differ where a thing of ours is not there any more."""
@@ -33,6 +40,12 @@ class Tally:
         for result in results:
             self._note_drift(key, result, result.drifted or (GONE if result.step in made_again else ()))
         self._note_ends(key, dict(_ends(before, after)), after)
+
+    def note_faults(self, results: Sequence[StepResult]) -> None:
+        """Count the faults of our own that are the result of a step: the pass went on, so nobody else has heard."""
+        for result in results:
+            if _is_our_fault(result):
+                self._metrics.internal_errors.labels("step").inc()
 
     def forget(self, key: Key) -> None:
         """The object is gone, or about to go: what differs is of no interest any more."""
@@ -65,6 +78,25 @@ class Tally:
                 self._metrics.cleanup_results.labels(thing[0], result).inc()
         if not told:
             del self._ends[key]
+
+
+def outcome_of(verdict: Verdict | None) -> str:
+    """What a pass that was not stopped came to, in one word; a fault of our own in one of its steps before all else."""
+    if verdict is None:
+        return "gone"
+    if any(map(_is_our_fault, verdict.results)):
+        return INTERNAL
+    if any(r.state is StepState.FAILED for r in verdict.results):
+        return "failed"
+    if any(r.state is StepState.WAITING for r in verdict.results):
+        return "retry"
+    quiet = verdict.after is None or verdict.after >= QUIET
+    done = all(r.done for r in verdict.results) if verdict.results else quiet
+    return "done" if done else "progress"
+
+
+def _is_our_fault(result: StepResult) -> bool:
+    return result.reason is Reason.INTERNAL_ERROR
 
 
 def _made_again(before: Sequence[Mapping[str, Any]], after: Sequence[Entry]) -> Iterator[str]:

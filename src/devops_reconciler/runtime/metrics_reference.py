@@ -25,6 +25,11 @@ project that is deleted takes its figures along.
   which has no status, `ok`, `timeout` or the reason. Where the login of a project's own Secret is refused, it is
   `ProjectCredentialsInvalid` of Git, and 401 of the registry's operation `check login`, never `CredentialsInvalid` or
   401 of `get token`, which are of the operator's accounts.
+- `devops_reconciler_internal_errors_total` has as `where` `step` (a step of an object met it, whose condition says
+  `InternalError`), `loop` (it stopped a whole pass), `message_listener` or the name of the task that died of it.
+- `devops_reconciler_reconciles_total` has as `outcome` `done`, `progress`, `retry` (a service is ill), `failed`
+  (somebody must act), `error` (a fault of the operator, in a step or of the whole pass), `conflict` (the object had
+  changed), `fenced` (another replica acts) or `gone`.
 - `devops_reconciler_queue_age_seconds` has `queue="messages"` (since the oldest message was sent that is taken and not
   acknowledged yet), `queue="objects"` (since the oldest object was woken whose pass has not begun) and
   `queue="deployments"` (since the oldest deployment was made for which nothing has been done yet; one that is paused

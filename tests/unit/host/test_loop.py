@@ -148,6 +148,29 @@ async def test_a_fault_of_our_own_is_counted_and_tried_again() -> None:
     assert about(await it.one_pass(), timedelta(seconds=60))
 
 
+@pytest.mark.parametrize("call", ["dockerhub.repository", "dockerhub.create_repository"])
+async def test_a_fault_of_our_own_in_a_step_is_counted_as_one_that_stops_the_pass(call: str) -> None:
+    it = Watched()
+    it.registry()
+    it.out.line.fail(call, KeyError("oops"))
+    assert about(await it.one_pass(), timedelta(seconds=60))
+    counted = [line for line in it.metrics.exposition().decode().splitlines() if "internal_errors_total{" in line]
+    assert counted == ['devops_reconciler_internal_errors_total{where="step"} 1.0']
+    assert it.count("RegistrySettings", "error") == 1
+    assert {c["type"]: c["reason"] for c in it.see()["status"]["conditions"]}["Ready"] == "InternalError"
+
+
+async def test_a_fault_of_our_own_in_a_removal_is_counted_too() -> None:
+    it = Watched()
+    it.registry()
+    await it.one_pass()
+    it.see()["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    it.out.line.fail("dockerhub.*", KeyError("oops"))
+    await it.one_pass()
+    assert 'internal_errors_total{where="step"} 1.0' in it.metrics.exposition().decode()
+    assert it.count("RegistrySettings", "error") == 1
+
+
 async def test_an_ill_vendor_delays_its_own_object_and_says_so() -> None:
     it = Watched()
     it.registry()

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 
 from devops_reconciler.host.loop import Loop
 from devops_reconciler.host.queue import Key
@@ -268,6 +268,15 @@ async def test_passes_that_change_nothing_leave_no_spans(kept: Kept, stage: Stag
         await stage.process.round()
     assert len(stage.out.line.calls) > calls
     assert len(kept.spans) == before
+
+
+async def test_a_pass_with_a_fault_of_our_own_in_a_step_has_failed(kept: Kept, stage: Stage) -> None:
+    stage.out.line.fail("dockerhub.create_repository", KeyError("oops"))
+    await stage.set_up()
+    (failed,) = [span for span in kept.named("reconcile RegistrySettings") if "error.type" in said(span)]
+    assert said(failed)["freeleaps.outcome"] == "error"
+    assert said(failed)["error.type"] == "InternalError"
+    assert failed.status.status_code is StatusCode.ERROR
 
 
 async def test_traces_make_no_write_of_their_own() -> None:
