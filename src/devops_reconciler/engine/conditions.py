@@ -71,6 +71,11 @@ class Conditions:
         else:
             self.put(kind, "True", reason, message)
 
+    def hold_on(self) -> None:
+        """What they say holds for this generation, too: no news, but who waits for one asks of which it is."""
+        current = {"observed_generation": self._generation}
+        self._all = {kind: item.model_copy(update=current) for kind, item in self._all.items()}
+
     def list(self) -> list[Condition]:
         return sorted(self._all.values(), key=lambda item: (item.type != READY, item.type))
 

@@ -157,7 +157,8 @@ class DeploymentEnd(Telling):
                 self.conditions.put(item.type, "False", reason, text)
         finished = self.now
         expires = await self.expiry(finished)
-        self.fields.update(finishedAt=finished, etaSeconds=0, observedGeneration=self.generation, fault=fault)
+        self._observe()
+        self.fields.update(finishedAt=finished, etaSeconds=0, fault=fault)
         self._set_expiry(expires)
         state = StepState.SUCCEEDED if result == "Succeeded" else StepState.FAILED
         if result in STOPPED.values():
@@ -198,12 +199,13 @@ class DeploymentEnd(Telling):
     async def after_end(self, subject: Record) -> Verdict:
         """A finished record only expires. A new spec (extended, shortened) moves its end."""
         if self.status.finished_at is None or self.conditions.is_true(CLEANUP_VERIFIED):
-            await self.save({"observedGeneration": self.generation})
+            self._observe()
+            await self.save()
             return Verdict(transitions=self.conditions.transitions)
         expires = self.status.expires_at
         if self.status.observed_generation != self.generation and not self.conditions.is_true("Expired"):
             expires = await self.expiry(self.status.finished_at)
-            self.fields.update(observedGeneration=self.generation)
+            self._observe()
             if expires != self.status.expires_at:
                 self._set_expiry(expires)
         if expires is None or self.now < expires:
@@ -217,6 +219,11 @@ class DeploymentEnd(Telling):
             after = again if after is None else min(again, after)
             return Verdict(after=after, results=removed.results, transitions=self.conditions.transitions)
         return await self._expire()
+
+    def _observe(self) -> None:
+        """This generation is seen, and changes nothing of what is over: `kubectl wait` asks each condition for it."""
+        self.conditions.hold_on()
+        self.fields.update(observedGeneration=self.generation)
 
     async def _remove_replaced(self) -> Outcome | None:
         """Remove what was replaced, once its successor answers. None where there is nothing for us to remove.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -150,6 +151,47 @@ async def test_the_end_can_be_moved_after_the_deployment_in_both_directions(mome
     assert verdict.after is not None
     assert verdict.after <= _moment(moment) - life.out.clock.now()
     assert len([p for p in life.told("one") if p["terminal"]]) == 1
+
+
+def _observed(life: Life) -> set[int]:
+    """The generations that the status and each condition are about."""
+    status = life.status("one")
+    return {status["observedGeneration"], *(each["observedGeneration"] for each in status["conditions"])}
+
+
+@pytest.mark.parametrize("spec", [{"expiresAt": "2026-01-03T00:00:00Z"}, {"ttl": "5h"}, {"cancel": True}])
+async def test_who_waits_for_a_condition_after_a_change_of_an_ended_deployment_has_it(spec: dict[str, Any]) -> None:
+    """`kubectl wait` passes over conditions of an older generation."""
+    life = await preview(ttl="1h")
+    before = {each["type"]: {**each, "observedGeneration": 2} for each in life.status("one")["conditions"]}
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": spec})
+    verdict = await life.turn("one")
+    assert _observed(life) == {2}
+    assert {each["type"]: each for each in life.status("one")["conditions"]} == before
+    assert verdict.transitions == []
+
+
+async def test_who_waits_for_a_condition_after_a_change_of_an_expired_preview_has_it() -> None:
+    life = await preview(ttl="1h")
+    await life.expire("one")
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"ttl": "900h"}})
+    verdict = await life.turn("one")
+    assert _observed(life) == {2}
+    assert verdict.transitions == []
+
+
+async def test_what_a_deployment_had_come_to_before_it_was_cancelled_is_of_its_last_generation() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one", environment="pr-7")
+    while life.reason("one", "BuildSucceeded") != "True/Succeeded":
+        verdict = await life.turn("one")
+        life.out.clock.advance(verdict.after or timedelta(0))
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"cancel": True}})
+    await life.live("one")
+    assert life.reason("one", "BuildSucceeded") == "True/Succeeded"
+    assert _observed(life) == {2}
 
 
 async def test_a_record_that_no_longer_holds_the_environment_takes_nothing_shared_down() -> None:
