@@ -13,7 +13,7 @@ from ..api.deployment_record import PRODUCTION, StepState
 from ..api.errors import ReconcilerError
 from ..api.project import DevOpsProjectSpec, DevOpsProjectStatus
 from ..engine.conditions import details
-from ..engine.outcome import Outcome, StepResult
+from ..engine.outcome import Outcome, StepResult, failed_step
 from ..engine.pipeline import Pipeline, Step
 from ..engine.resource import Resource
 from ..inputs.subject import FORCE_ANNOTATION, Subject, controller
@@ -33,6 +33,8 @@ Project = Subject[DevOpsProjectSpec, DevOpsProjectStatus]
 
 PROGRESS_EVERY = timedelta(seconds=10)
 """How often at most the progress of the children is written, as long as no deployment waits for it."""
+HISTORY = "history"
+"""In place of a step: old records are removed."""
 PRUNE_AT_ONCE = 10
 """How many old records go in one pass: a wrong view costs no more before somebody sees it."""
 SETTLED = (StepState.SUCCEEDED, StepState.SKIPPED, StepState.FAILED)
@@ -111,7 +113,14 @@ class ProjectReconciliation(Reconciliation[DevOpsProjectSpec, DevOpsProjectStatu
     async def advance(self, subject: Project) -> Verdict:
         verdict = await super().advance(subject)
         if all(result.state in SETTLED for result in verdict.results):
-            await self._prune(subject)
+            try:
+                await self._prune(subject)
+            except Exception as error:  # noqa: BLE001 - becomes a log line, and the outcome of the pass
+                # The status is saved: what is new in it would be told by nobody, were the verdict lost.
+                failed = Outcome(results=[failed_step(HISTORY, error)])
+                looks = (verdict.after, self.next_look(failed))
+                after = min(look for look in looks if look is not None)
+                return replace(verdict, after=after, results=[*verdict.results, *failed.results])
         return verdict
 
     def shows_at_once(self, outcome: Outcome) -> bool:

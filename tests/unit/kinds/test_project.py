@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.api.deployment_record import StepState
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.kinds import KINDS
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, NAMESPACE, SECRET
 from tests.unit.world import GIT_URL, TEAM
@@ -166,6 +167,29 @@ async def test_old_records_go_and_those_that_hold_an_environment_stay() -> None:
     going = {name for name in ("one", "two", "three") if life.is_deleted(name)}
     assert going == {"one", "two"}
     assert life.holder() == "three"
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "within"),
+    [
+        (ExternalServiceError("503", service="kubernetes"), StepState.WAITING, timedelta(seconds=30)),
+        (CredentialsError("may not list"), StepState.FAILED, timedelta(minutes=5)),
+        (KeyError("oops"), StepState.WAITING, timedelta(minutes=1)),
+    ],
+)
+async def test_what_is_new_is_told_also_where_old_records_cannot_be_removed(
+    error: Exception, state: StepState, within: timedelta
+) -> None:
+    """The status says so by then: no later pass would find it new."""
+    life = ready()
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"status": {"conditions": []}})
+    life.out.line.fail("kubernetes.list DeploymentRecord", error, times=2)
+    verdict = await life.turn("shop", "DevOpsProject")
+    assert ("Ready", "True") in {(each.type, each.status) for each in verdict.transitions}
+    assert [(each.step, each.state) for each in verdict.results if not each.done] == [("history", state)]
+    assert verdict.after is not None
+    assert verdict.after <= within
+    assert life.reason("shop", "Ready", "DevOpsProject") == "True/Succeeded"
 
 
 async def test_a_project_goes_in_order_the_records_first_the_image_repository_last() -> None:
