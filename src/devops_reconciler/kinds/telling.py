@@ -15,7 +15,7 @@ from ..api.deployment_record import (
 )
 from ..api.faults import Fault
 from ..api.heartbeat import heartbeat
-from ..engine.conditions import READY
+from ..engine.conditions import READY, shorten
 from .reconcile import Reconciliation
 
 
@@ -71,7 +71,7 @@ class Telling(Reconciliation[DeploymentRecordSpec, DeploymentRecordStatus]):
     def waits_anew(self, step: str, message: str) -> bool:
         """Whether this wait has not been told yet: the same words again are no news."""
         said = next((c for c in self.status.conditions if c.type == READY), None)
-        return said is None or said.message != message
+        return said is None or said.message != shorten(message)
 
     async def save(self, fields: Mapping[str, Any] | None = None) -> None:
         outbox = {"sequence": self._sequence, "outbox": self._kept()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD
+import pytest
+
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from tests.unit.world import TEAM
 
 from .life import Life
@@ -102,3 +104,22 @@ async def test_a_record_with_words_that_the_broker_does_not_have_is_not_pruned()
     await polls(life)
     assert life.is_deleted("one")
     assert life.told("one")[-1]["result"] == "Succeeded"
+
+
+@pytest.mark.parametrize("length", [20, 1024])
+async def test_a_wait_is_told_once_however_long_its_cause(length: int) -> None:
+    """The cause is the text of another condition, which alone may be as long as one can be."""
+    life = Life()
+    life.project()
+    ill = {"status": "Unknown", "reason": "ExternalServiceError", "message": "x" * length}
+    well = {"status": "True", "reason": "Succeeded"}
+    said = [
+        {"type": part, **(ill if part == "ArgoReady" else well), "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        for part in ("RegistryReady", "JenkinsReady", "ArgoReady")
+    ]
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"status": {"conditions": said}})
+    life.record("one")
+    for _ in range(6):
+        verdict = await life.turn("one")
+        life.out.clock.advance(verdict.after or timedelta(seconds=5))
+    assert [each["step"] for each in life.told("one")] == ["accepted", "queue"]
