@@ -16,9 +16,12 @@ EXPIRY = "expiry"
 
 
 def is_sound(entry: object) -> bool:
-    """Whether an entry of an outbox can be sent: it lies in status, where anybody may have edited it."""
+    """Whether an entry of an outbox can be sent: it lies in status, where anybody may have edited it.
+
+    None is a repetition: those are made from the last change (`Outlet.next`), and never saved.
+    """
     payload = entry.get("payload") if isinstance(entry, Mapping) else None
-    if not isinstance(payload, Mapping):
+    if not isinstance(payload, Mapping) or "tick" in payload:
         return False
     sequence = payload.get("sequence")
     named = all(isinstance(payload.get(key), str) for key in ("project", "deployment"))

@@ -190,7 +190,14 @@ async def test_an_outbox_that_begins_later_is_taken_as_it_is(desk: Desk) -> None
 
 
 @pytest.mark.parametrize(
-    "entry", [{}, {"payload": None}, {"payload": {"sequence": 1}}, {"payload": {**beat(1)["payload"], "sequence": "1"}}]
+    "entry",
+    [
+        {},
+        {"payload": None},
+        {"payload": {"sequence": 1}},
+        {"payload": {**beat(1)["payload"], "sequence": "1"}},
+        *({"payload": {**beat(1)["payload"], "tick": tick}} for tick in (3, "abc", None)),
+    ],
 )
 async def test_an_entry_that_is_no_heartbeat_is_left_out(desk: Desk, entry: Mapping[str, Any]) -> None:
     desk.sender.offer("u-1", [entry, beat(1)])
