@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
 from ..api.errors import ConflictError, ExternalServiceError
 from ..runtime.clock import Clock, SystemClock
-from ..runtime.logs import Redactor
 from ..runtime.manager import Backoff
 from ..runtime.settings import load_group
 from ..runtime.settings_variables import OperatorVariables
 from ..services.kubernetes import DEPLOYMENT_RECORD, Kubernetes, Listing
 from ..services.kubernetes_access import find_cluster, open_cluster
-from .hiding import hidden, hider
+from .hiding import hider
 from .watch_line import line_of, line_of_deleted
+from .watch_view import BarView, JsonView, View
 
 AGAIN = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=15))
 """Pauses while the API server is away."""
@@ -44,7 +39,7 @@ def watch_deployments(
     settings = load_group(OperatorVariables, environ)
     where = namespace or settings.reconciler_namespaces[0]
     hide = hider(environ)
-    view: _View = _JsonView(hide) if as_json else _BarView(hide)
+    view: View = JsonView(hide) if as_json else BarView(hide)
     try:
         return asyncio.run(_watch(settings, where, project, deployment, view))
     except KeyboardInterrupt:
@@ -52,7 +47,7 @@ def watch_deployments(
 
 
 async def _watch(
-    settings: OperatorVariables, namespace: str, project: str | None, deployment: str | None, view: _View
+    settings: OperatorVariables, namespace: str, project: str | None, deployment: str | None, view: View
 ) -> int:
     access = find_cluster(kubeconfig=settings.kubeconfig)
     clock = SystemClock()
@@ -64,7 +59,7 @@ async def _watch(
 class _Outage:
     """The pauses while the API server is away, told once. It is over when a watch gives something again."""
 
-    def __init__(self, clock: Clock, view: _View) -> None:
+    def __init__(self, clock: Clock, view: View) -> None:
         self._clock = clock
         self._view = view
         self._failures = 0
@@ -80,7 +75,7 @@ class _Outage:
 
 
 async def _follow(
-    kubernetes: Kubernetes, namespace: str, project: str | None, deployment: str | None, view: _View, outage: _Outage
+    kubernetes: Kubernetes, namespace: str, project: str | None, deployment: str | None, view: View, outage: _Outage
 ) -> int:
     shown: dict[str, dict[str, Any]] = {}
     listing = await kubernetes.listing(DEPLOYMENT_RECORD, namespace)
@@ -123,7 +118,7 @@ async def _listed_again(kubernetes: Kubernetes, namespace: str, outage: _Outage)
 def _note(
     item: dict[str, Any],
     shown: dict[str, dict[str, Any]],
-    view: _View,
+    view: View,
     project: str | None,
     deployment: str | None,
 ) -> None:
@@ -146,66 +141,3 @@ def _is_wanted(item: dict[str, Any], project: str | None, deployment: str | None
     if deployment is not None and item["metadata"]["name"] != deployment:
         return False
     return project is None or item["spec"]["projectRef"]["name"] == project
-
-
-class _View:
-    def __init__(self, hide: Redactor) -> None:
-        self._hide = hide
-
-    def __enter__(self) -> _View:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def show(self, line: dict[str, Any]) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def tell(self, text: str) -> None:
-        """Something beside the deployments, on stderr."""
-        sys.stderr.write(f"{self._hide(text)}\n")
-        sys.stderr.flush()
-
-
-class _JsonView(_View):
-    def __init__(self, hide: Redactor) -> None:
-        super().__init__(hide)
-        self._last: dict[str, dict[str, Any]] = {}
-
-    def show(self, line: dict[str, Any]) -> dict[str, Any]:
-        if self._last.get(line["deployment"]) != line:
-            self._last[line["deployment"]] = line
-            sys.stdout.write(json.dumps(hidden(line, self._hide)) + "\n")
-            sys.stdout.flush()
-        return line
-
-
-class _BarView(_View):
-    def __init__(self, hide: Redactor) -> None:
-        super().__init__(hide)
-        self._progress = Progress(
-            TextColumn("{task.fields[name]}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.description}", markup=False),  # what services say may have brackets
-            TimeElapsedColumn(),
-            console=Console(),
-        )
-        self._bars: dict[str, TaskID] = {}
-
-    def __enter__(self) -> _View:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, line: dict[str, Any]) -> dict[str, Any]:
-        name = line["deployment"]
-        if name not in self._bars:
-            label = f"{line['project']}/{line['environment']} {name}"
-            self._bars[name] = self._progress.add_task("", total=100, name=label)
-        text = f"{line['result']}: {line['message']}" if line["terminal"] else f"{line['step'] or ''} {line['message']}"
-        self._progress.update(self._bars[name], completed=line["percent"] or 0, description=self._hide(text)[:80])
-        if line["terminal"]:
-            self._progress.stop_task(self._bars[name])
-        return line

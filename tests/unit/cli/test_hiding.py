@@ -17,7 +17,7 @@ from devops_reconciler.cli.doctor_finding import Examination, Finding
 from devops_reconciler.cli.drain import speaker
 from devops_reconciler.cli.hiding import hider
 from devops_reconciler.cli.orphans import told
-from devops_reconciler.cli.watch import _JsonView
+from devops_reconciler.cli.watch_view import JsonView
 from devops_reconciler.kinds.orphans import Report
 from devops_reconciler.runtime.secrets import basic
 
@@ -138,5 +138,5 @@ def test_drain_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_watch_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
-    _JsonView(hider(ENVIRON)).show({"deployment": "shop-1", "message": f"build: {SECRET}", "terminal": False})
+    JsonView(hider(ENVIRON)).show({"deployment": "shop-1", "message": f"build: {SECRET}", "terminal": False})
     assert json.loads(capsys.readouterr().out)["message"] == "build: ****"

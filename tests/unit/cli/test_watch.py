@@ -6,17 +6,20 @@ import importlib
 import json
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
+from rich.console import Console
 
 from devops_reconciler.api.errors import ConflictError, CredentialsError, ExternalServiceError
-from devops_reconciler.cli.watch import AGAIN, _BarView, _follow, _JsonView, _Outage, _View, watch_deployments
+from devops_reconciler.cli.watch import AGAIN, _follow, _Outage, watch_deployments
 from devops_reconciler.cli.watch_line import WatchLine, line_of, line_of_deleted, schema_text
+from devops_reconciler.cli.watch_view import BarView, JsonView, View
 from devops_reconciler.runtime.clock import FakeClock
-from devops_reconciler.runtime.logs import Redactor
+from devops_reconciler.runtime.logs import HIDDEN, Redactor
 from devops_reconciler.services.kubernetes import Kind, Listing
 
 Event = tuple[str, dict[str, Any]] | Exception
@@ -63,7 +66,7 @@ class Script:
             yield event
 
 
-class Shown(_View):
+class Shown(View):
     """A view that keeps what it shows."""
 
     def __init__(self) -> None:
@@ -231,7 +234,7 @@ async def test_each_line_that_is_printed_is_one_of_the_schema(capsys: pytest.Cap
         ("MODIFIED", record("three", "BuildFailed")),
         ("DELETED", {"metadata": {"name": "two"}}),
     ]
-    view = _JsonView(Redactor(lambda: set()))
+    view = JsonView(Redactor(lambda: set()))
     code = await _follow(cast(Any, Script(([at_work], events))), "team-a", None, None, view, _Outage(Pauses(), view))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (code, len(lines)) == (1, 6)
@@ -262,9 +265,62 @@ def test_what_services_say_is_shown_as_it_is(
     message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    with _BarView(Redactor(lambda: set())) as view:
+    with BarView(Redactor(lambda: set())) as view:
         view.show({**line_of(record()), "message": message})
     assert message in capsys.readouterr().out
+
+
+def seen(width: int, *lines: dict[str, Any]) -> str:
+    """What a terminal of this width shows in the end."""
+    out = StringIO()
+    with BarView(Redactor(lambda: {"hunter2"}), Console(file=out, width=width)) as view:
+        for line in lines:
+            view.show(line)
+    return out.getvalue()
+
+
+AT_WORK = {
+    **line_of(record("shop-994a5f38f2")),
+    "step": "build",
+    "percent": 31,
+    "message": "build: build 12 runs: Build",
+}
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+@pytest.mark.parametrize("name", ["shop-994a5f38f2", "x" * 63])
+@pytest.mark.parametrize("message", [AT_WORK["message"], f"build: {'word ' * 40}"])
+def test_a_bar_has_its_percentage_in_one_line_however_narrow_the_terminal(width: int, name: str, message: str) -> None:
+    (shown,) = seen(width, {**AT_WORK, "deployment": name, "message": message}).splitlines()
+    assert " 31% " in shown
+    assert "━━━" in shown
+    assert shown.startswith("shop/productio")
+    assert len(shown) <= width
+
+
+@pytest.mark.parametrize(
+    ("step", "message", "words"),
+    [
+        ("build", "build: build 12 runs: Build", " build: build 12 runs: Build "),
+        ("build", "waits for another", " build: waits for another "),
+        (None, "waits for its turn", " waits for its turn "),
+    ],
+)
+def test_the_step_is_named_once(step: str | None, message: str, words: str) -> None:
+    shown = seen(120, {**AT_WORK, "step": step, "message": message})
+    assert words in shown
+    assert "build build" not in shown
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_why_a_deployment_failed_is_said_in_full_once_and_without_secrets(width: int) -> None:
+    console_link = "https://jenkins.example.com/job/shop/job/shop/12/console"
+    message = f"build: build 12 ended with FAILURE ({'+ docker build [.] ' * 20}hunter2); see {console_link}"
+    end = {**AT_WORK, "terminal": True, "result": "Failed", "message": message}
+    shown = seen(width, AT_WORK, end, {**AT_WORK, "deployment": "other"}, end)
+    told = f"shop/production shop-994a5f38f2: Failed: {message}\n".replace("hunter2", HIDDEN)
+    assert shown.count(told) == 1
+    assert "hunter2" not in shown
 
 
 @pytest.mark.parametrize(
