@@ -84,6 +84,11 @@ def image_tag(commit: str, record_uid: str) -> str:
     return f"{commit[:COMMIT_CHARACTERS]}-{_digest(record_uid, _TAG_HASH_CHARACTERS)}"
 
 
+def is_tag_of(tag: str, record_uid: str) -> bool:
+    """Whether `image_tag` gives this tag for some commit of the record."""
+    return tag.endswith(image_tag("", record_uid))
+
+
 def record_name(project: str, event_id: str) -> str:
     """The DeploymentRecord of an event: the same event always gives the same name, a DNS label."""
     return f"{project}-{_digest(event_id, _RECORD_HASH_CHARACTERS)}"

@@ -5,14 +5,17 @@ They are planned in-process, by the spec that they would have.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..api.conditions import Reason
 from ..api.errors import ReconcilerError
 from ..engine.conditions import READY, RECONCILING, STALLED, Conditions
 from ..engine.ledger import Ledger
+from ..engine.lifecycle import release
 from ..engine.preview import preview
 from ..inputs.subject import Subject, mark_for, parse_spec, parse_status
+from ..resources.belonging import NOT_OF_THIS, is_foreign
 from ..resources.catalog import REMOVALS
 from ..resources.child import CHILD_KINDS
 from ..resources.world import World
@@ -32,6 +35,7 @@ async def plan_of(world: World, what: KindOfResource, obj: dict[str, Any]) -> li
     except ReconcilerError as error:
         return [{"step": "spec", "action": "Refused", "message": error.message}]
     ledger, policies = Ledger.load(status.applied), what.policies(spec)
+    release(ledger, partial(is_foreign, obj), NOT_OF_THIS)
     return await preview(plan.steps, ledger, world, world.clock, me, REMOVALS, policies)
 
 

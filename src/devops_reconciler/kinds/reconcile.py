@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -26,7 +27,7 @@ from ..engine.conditions import (
 )
 from ..engine.ledger import Entry, EntryState, Ledger
 from ..engine.letting_go import let_go
-from ..engine.lifecycle import ResourceLifecycleManager
+from ..engine.lifecycle import ResourceLifecycleManager, release
 from ..engine.outcome import Outcome, StepResult, failed_step
 from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
@@ -39,6 +40,7 @@ from ..inputs.subject import (
     parse_spec,
     parse_status,
 )
+from ..resources.belonging import NOT_OF_THIS, is_foreign
 from ..resources.catalog import ANSWERS_ITSELF, REMOVALS
 from ..resources.world import World
 from ..services.kubernetes import DEVOPS_PROJECT, INGRESS_RESOURCE
@@ -113,6 +115,7 @@ class Reconciliation(Generic[S, T]):
         status: Any = parse_status(what.status, obj)
         self.status = status
         self.ledger = Ledger.load(status.applied)
+        release(self.ledger, partial(is_foreign, obj), NOT_OF_THIS)
         self.now = self.world.clock.now()
         self.generation = int(obj["metadata"]["generation"])
         self.me = mark_for(self.world.cluster_id, obj)
