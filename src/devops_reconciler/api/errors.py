@@ -35,6 +35,8 @@ class ReconcilerError(Exception):
     def __init__(self, message: str, *, reason: Reason | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.unhidden = message
+        """The same with the secrets that were taken out of it: to look for a service's words in, never to be shown."""
         if reason is not None:
             self.reason = reason
 

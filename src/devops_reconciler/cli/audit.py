@@ -29,7 +29,7 @@ def open_trail(settings: Settings, secrets: Secrets, clock: Clock, replica: str)
                 f"RECONCILER_AUDIT_FILE: {path} cannot be written to ({error.strerror or error}); "
                 "let it be a file in a directory that the operator's user may write to"
             ) from error
-    return AuditTrail(clock, replica=replica, file=file, redact=Redactor(secrets.values))
+    return AuditTrail(clock, replica=replica, file=file, redact=Redactor(secrets.own))
 
 
 def verified(files: Sequence[Path], *, since: str | None, head: str | None, as_json: bool) -> tuple[int, str]:

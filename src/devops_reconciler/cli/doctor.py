@@ -12,7 +12,7 @@ from ..host.world import Clients, Replica
 from ..messages.examine import examine
 from ..runtime.audit_file import AuditFile
 from ..runtime.clock import SystemClock
-from ..runtime.logs import Redactor, configure
+from ..runtime.logs import configure
 from ..runtime.metrics import Metrics
 from ..runtime.secrets import Secrets
 from ..runtime.settings import ConfigurationValidator, Settings, load
@@ -44,7 +44,7 @@ def examine_all(environ: Mapping[str, str], say: Callable[[str], None], *, as_js
 async def _examine(settings: Settings, secrets: Secrets, environ: Mapping[str, str]) -> list[Finding]:
     clock = SystemClock()
     clients = Clients(settings, secrets, clock, Metrics(), Replica(AGENT))
-    redact = Redactor(secrets.values)
+    redact = secrets.hide
     try:
         cluster = _Cluster(settings, clock)
         first = await asyncio.gather(

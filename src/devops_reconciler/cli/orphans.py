@@ -33,7 +33,7 @@ def list_orphans(settings: Settings, environ: Mapping[str, str], *, as_json: boo
     """Exit code and what to print. Where the cluster does not give its resources, stderr says why."""
     clock = SystemClock()
     secrets = Secrets(settings, environ, clock)
-    hide = Redactor(secrets.values)
+    hide = secrets.hide
     configure("console", debug=False, secrets=secrets.values)
     try:
         report = asyncio.run(_look(settings, secrets, clock))

@@ -39,7 +39,7 @@ from ..runtime.clock import Clock, SystemClock
 from ..runtime.event_loop import UrgentFirstLoop
 from ..runtime.fence import Fence
 from ..runtime.health import HealthChecker, Probe
-from ..runtime.logs import Redactor, configure, get_logger
+from ..runtime.logs import configure, get_logger
 from ..runtime.manager import ReconcilerManager
 from ..runtime.metrics import Metrics
 from ..runtime.secrets import Secrets
@@ -76,7 +76,7 @@ def run_operator(settings: Settings, environ: dict[str, str]) -> int:
     clock = SystemClock()
     secrets = Secrets(settings, environ, clock)
     kopf.configure(verbose=settings.reconciler_debug)
-    configure(settings.reconciler_log_format, debug=settings.reconciler_debug, secrets=secrets.values)
+    configure(settings.reconciler_log_format, debug=settings.reconciler_debug, secrets=secrets.values, own=secrets.own)
     for warning in ConfigurationValidator(environ).warnings:
         _log.warning("the configuration is probably not meant so", warning=warning)
     headers = partial(secrets.current, "otel_exporter_otlp_headers")
@@ -84,7 +84,7 @@ def run_operator(settings: Settings, environ: dict[str, str]) -> int:
         # Modules and classes stay: each full collection would go through them, for a tenth of a second and more.
         gc.freeze()
         with (
-            traced(settings, headers=headers, hide=Redactor(secrets.values), clock=clock, flush=LAST_TRACES),
+            traced(settings, headers=headers, hide=secrets.hide, clock=clock, flush=LAST_TRACES),
             asyncio.Runner(loop_factory=UrgentFirstLoop) as runner,
         ):
             return runner.run(_run(settings, secrets, clock))
@@ -92,7 +92,7 @@ def run_operator(settings: Settings, environ: dict[str, str]) -> int:
         _log.info("stopped before the start was over")
         return 0
     except ReconcilerError as error:
-        sys.stderr.write(f"{Redactor(secrets.values)(error.message)}\n")
+        sys.stderr.write(f"{secrets.hide(error.message)}\n")
         return 1
 
 
@@ -101,7 +101,7 @@ async def _run(settings: Settings, secrets: Secrets, clock: SystemClock) -> int:
     metrics.configuration.info({"fingerprint": settings.fingerprint()})
     metrics.build.info(what_runs())
     _on_signals(stop)
-    health = HealthChecker(clock, redact=Redactor(secrets.values), told=metrics.check_done)
+    health = HealthChecker(clock, redact=secrets.hide, told=metrics.check_done)
     probe = Probe(health, metrics, host=settings.reconciler_http_host, port=settings.reconciler_http_port)
     await probe.start()
     try:

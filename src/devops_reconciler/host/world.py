@@ -16,7 +16,6 @@ from ..runtime.audit import AuditTrail
 from ..runtime.clock import Clock
 from ..runtime.every import Every
 from ..runtime.fence import Fence
-from ..runtime.logs import Redactor
 from ..runtime.metrics import Metrics
 from ..runtime.reservations import Reservations
 from ..runtime.secrets import Secrets
@@ -117,7 +116,7 @@ class Clients:
             breaker=self.breakers.of(service),
             places=Slots(max(1, self.settings.max_concurrent_reconciles // 2)),
         )
-        return http.hiding(Redactor(self.secrets.values)).behind(self.fence).recorded(self.audit)
+        return http.hiding(self.secrets.hide).behind(self.fence).recorded(self.audit)
 
     def jenkins(self) -> Jenkins:
         s = self.settings

@@ -22,6 +22,9 @@ from ..services.kubernetes import SECRET
 CREDENTIAL_LABEL = "freeleaps.com/project-credential"
 GIT_HOST_ANNOTATION = "freeleaps.com/git-host"
 
+LONGEST = 4096
+"""Bytes of a user name or password, at most: each is searched for, in many forms, in all that is logged."""
+
 
 @dataclass(frozen=True)
 class Login:
@@ -61,6 +64,10 @@ async def _login(world: World, namespace: str, ref: SecretRef) -> tuple[dict[str
         raise SecretNotFoundError(
             f"Secret {namespace}/{ref.name} lacks {' and '.join(missing)}; make it of type kubernetes.io/basic-auth"
         )
+    for key in ("username", "password"):
+        if len(data[key]) > LONGEST:
+            text = f"{key} of Secret {namespace}/{ref.name} has {len(data[key])} bytes, a login {LONGEST} at most"
+            raise SecretNotFoundError(text)
     username = data["username"].decode("utf-8", errors="replace").strip()
     password = data["password"].decode("utf-8", errors="replace").rstrip("\n")
     world.secrets.learn(username, password)

@@ -152,7 +152,7 @@ class ArgoProject(ExternalResource):
         except ValidationError as error:
             apps = await world.argocd.applications(project=self.name)
             theirs = [str(app["metadata"]["name"]) for app in apps if mark_of(ApplicationView(app).annotations) != me]
-            if "as a result of project update" not in error.message or not theirs:
+            if "as a result of project update" not in error.unhidden or not theirs:
                 raise
             raise ConflictError(
                 f"{error.message}. Not ours are in it: {_named(theirs)}. Move or delete them"

@@ -71,7 +71,7 @@ class ArgoSync(ExternalResource):
         try:
             await world.argocd.sync(self.name, self.project, infos={INFO: self.uid})
         except Waiting as error:
-            in_the_way = await self._stop_earlier(world) if OPERATION_RUNS in error.message else ""
+            in_the_way = await self._stop_earlier(world) if OPERATION_RUNS in error.unhidden else ""
             if not in_the_way:
                 raise
             raise Waiting(f"{error.message}: {in_the_way}", after=error.after, reason=error.reason) from error

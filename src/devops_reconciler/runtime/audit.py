@@ -13,9 +13,9 @@ from .audit_context import current
 from .audit_file import AuditFile, Head
 from .audit_record import AuditOutcome, Phase, Result, line_of
 from .clock import Clock
-from .logs import get_logger
+from .logs import AUDIT, get_logger
 
-_log = get_logger("devops_reconciler.audit")
+_log = get_logger(AUDIT)
 
 
 class PendingChange:

@@ -1,13 +1,14 @@
 """Logs: one line per event on stderr, JSON or for the console, in the same form for us and for the libraries.
 
-Secrets are replaced by `****` in the finished line, whoever wrote it: message, field or traceback.
+Secrets are replaced by `****` in all that is told, whoever wrote it: message, field or traceback. Not in the finished
+line: a secret may be `", "` or the name of a field, and the line must stay one that can be read.
 """
 
 import base64
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TextIO
 from urllib.parse import quote
 
@@ -19,6 +20,10 @@ from .tracing import log_fields
 HIDDEN = "****"
 _SHORTEST_SECRET = 4
 """Shorter texts are not searched for: they stand in ordinary words."""
+_OURS = frozenset({"level", "logger", "timestamp"})
+"""Fields whose values are ours alone."""
+AUDIT = "devops_reconciler.audit"
+"""The logger whose lines are the audit trail: only the operator's own secrets are taken out of them."""
 _SECRET_KEYS = frozenset({"authorization", "password", "token", "secret", "cookie", "api_key", "api_secret"})
 _NOISY = dict.fromkeys(("aiohttp.access", "asyncio", "aiormq", "urllib3"), logging.WARNING)
 
@@ -75,14 +80,16 @@ def configure(
     *,
     debug: bool = False,
     secrets: Callable[[], Iterable[str]] = tuple,
+    own: Callable[[], Iterable[str]] | None = None,
     stream: TextIO | None = None,
 ) -> None:
     """Send all logs of the process to `stream` (stderr) in one form. To be called after Kopf set its own handler up.
 
-    `secrets` gives the values to be hidden (`Secrets.values`).
+    `secrets` gives the values to be hidden (`Secrets.values`), `own` those of the audit trail (`Secrets.own`).
     """
+    redact = Redactor(secrets)
     handler = _OurHandler(stream or sys.stderr)
-    handler.setFormatter(_formatter(log_format, Redactor(secrets)))
+    handler.setFormatter(_formatter(log_format, redact, redact if own is None else Redactor(own)))
     root = logging.getLogger()
     for other in [other for other in root.handlers if _is_plain_stream(other)]:
         root.removeHandler(other)
@@ -103,18 +110,35 @@ def _is_plain_stream(handler: logging.Handler) -> bool:
     return isinstance(handler, _OurHandler) or type(handler).__name__ in {"StreamHandler", "_KopfStreamHandler"}
 
 
-def _formatter(log_format: Literal["json", "console"], redact: Redactor) -> logging.Formatter:
-    def redacted(_logger: WrappedLogger, _method: str, line: Any) -> Any:
-        return redact(line)
+def _formatter(log_format: Literal["json", "console"], redact: Redactor, of_audit: Redactor) -> logging.Formatter:
+    def redacted(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        hide = of_audit if event.get("logger") == AUDIT else redact
+        return {key: value if key in _OURS else _without_secrets(value, hide) for key, value in event.items()}
 
-    chain: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _hide_secret_keys]
+    chain: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        _hide_secret_keys,
+        structlog.processors.format_exc_info,
+        redacted,
+    ]
     if log_format == "json":
-        chain += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        chain.append(structlog.processors.JSONRenderer(default=str))
     else:
         chain.append(structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback))
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*_common_processors(), _object_of_kopf], processors=[*chain, redacted]
+        foreign_pre_chain=[*_common_processors(), _object_of_kopf], processors=chain
     )
+
+
+def _without_secrets(value: Any, hide: Redactor) -> Any:
+    """The value of a field, with secrets hidden in each text of it. What is neither a text nor a number becomes one."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _without_secrets(each, hide) for key, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_without_secrets(each, hide) for each in value]
+    return hide(str(value))
 
 
 def _common_processors() -> list[Processor]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from .clock import Clock
-from .logs import get_logger
+from .logs import Redactor, get_logger
 from .settings import Settings, is_secret
 from .settings_sources import UnreadableFile, read_value, resolve, value_file
 
@@ -50,7 +50,13 @@ class Secrets:
     _learned: OrderedDict[str, None] = field(default_factory=OrderedDict, init=False, repr=False)
     _all: frozenset[str] | None = field(default=None, init=False, repr=False)
     """What `values` gave last; None when it has become too little."""
+    _own: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     _gathered_at: float = field(default=0.0, init=False, repr=False)
+    hide: Redactor = field(init=False, repr=False)
+    """Takes all of them out of a text; one for the whole process, since it keeps each in many forms."""
+
+    def __post_init__(self) -> None:
+        self.hide = Redactor(self.values)
 
     def current(self, name: str) -> str | None:
         """The value of an attribute of `Settings` (`jenkins_token`) as it is now; None where it is not set.
@@ -79,12 +85,19 @@ class Secrets:
             self._gathered_at = now
         return self._all
 
+    def own(self) -> frozenset[str]:
+        """The operator's own of them: for texts that no project may have a word taken out of."""
+        self.values()
+        return self._own
+
     def _gather(self) -> frozenset[str]:
         for name in self.settings.secret_values():
             self.current(name)
         own = [(name, value) for name, values in self._seen.items() for value in values]
         logins = [basic(user, value) for name, value in own if (user := self._user_of(name))]
-        return frozenset([*(value for _, value in own), *logins, *self._learned])
+        found = frozenset([*(value for _, value in own), *logins])
+        self._own = self._own if found == self._own else found
+        return self._own | self._learned.keys()
 
     def learn(self, username: str, password: str) -> None:
         """A login of a project, to be hidden wherever it would show."""

@@ -45,7 +45,7 @@ def unreadable(repository: Json) -> str | None:
 def outside_its_project(error: Refused) -> bool:
     """Whether an application is refused because its AppProject does not allow its repository or its destination."""
     words = ("is not permitted in project", "do not match any of the allowed destinations in project")
-    return any(each in error.message for each in words)
+    return any(each in error.unhidden for each in words)
 
 
 class ArgoCD:
@@ -156,7 +156,7 @@ class ArgoCD:
         try:
             return await self._calls.write("terminate operation", "DELETE", path) is not None
         except Refused as error:
-            if error.status == 400 and "No operation is in progress" in error.message:
+            if error.status == 400 and "No operation is in progress" in error.unhidden:
                 return False
             raise
 

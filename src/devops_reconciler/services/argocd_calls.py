@@ -174,8 +174,14 @@ def _bearer(token: str) -> Mapping[str, str]:
 
 def meaning(error: Refused, service: str) -> ReconcilerError:
     """What a refusal of Argo CD means for us, by its message; anything not in this table stays what it is."""
+    found = _meant(error, service)
+    found.unhidden = error.unhidden
+    return found
+
+
+def _meant(error: Refused, service: str) -> ReconcilerError:
     said = error.details.get("message") or error.details.get("error")
-    text = said if isinstance(said, str) else error.message
+    text = said if isinstance(said, str) else error.unhidden
     if error.status == 401 and ("not valid yet" in text or "used before issued" in text):
         # Two replicas whose clocks differ (terraform-provider-argocd#454): the token is right a moment later.
         return ExternalServiceError(error.message, service=service, after=BUSY_AFTER, maybe_applied=False)
@@ -205,7 +211,7 @@ def _refused(error: Refused, reason: Reason) -> ValidationError:
 
 def mixed_source(error: ReconcilerError) -> ReconcilerError:
     """Argo CD tells a source with blocks for two tools in the same way."""
-    if "multiple application sources defined" in error.message:
+    if "multiple application sources defined" in error.unhidden:
         hint = "in the application, leave the block of one tool in spec.source, that of argo.source.kind"
         return ValidationError(f"{error.message}; {hint}")
     return error
@@ -214,6 +220,6 @@ def mixed_source(error: ReconcilerError) -> ReconcilerError:
 def unreadable_repository(error: ReconcilerError) -> ReconcilerError:
     """Argo CD tells a repository that it cannot read with code 2 and status 500, as if it were ill itself."""
     words = ("testing repository connectivity", *UNREADABLE)
-    if isinstance(error, ExternalServiceError) and any(word in error.message for word in words):
+    if isinstance(error, ExternalServiceError) and any(word in error.unhidden for word in words):
         return ValidationError(error.message, reason=Reason.REPOSITORY_UNREADABLE)
     return error

@@ -114,7 +114,7 @@ class DockerHub:
         try:
             reply = await self._call(operation, "POST", path, body)
         except ValidationError as error:
-            if error.status == 400 and "already exist" in json.dumps(error.details).lower() + error.message.lower():
+            if error.status == 400 and "already exist" in json.dumps(error.details).lower() + error.unhidden.lower():
                 text = f"{self._http.service}: {operation}: the repository {namespace}/{name} exists already"
                 raise ConflictError(text, status=error.status, details=error.details) from error
             raise

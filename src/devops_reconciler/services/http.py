@@ -297,10 +297,16 @@ class Http:
         )
 
     def error(self, operation: str, request: Request, response: Response) -> ReconcilerError:
-        """The status table. 404 has its place here for streams only."""
+        """What this answer means; secrets are hidden in its message alone."""
         details = details_of(response)
-        said = detail_text(response, details, self.hidden)
-        text = self.hidden(f"{self.service}: {operation} ({where_of(request)}): {response.status} {said}".rstrip())
+        where = f"{self.service}: {operation} ({where_of(request)}): {response.status}"
+        shown = self.hidden(f"{where} {detail_text(response, details, self.hidden)}".rstrip())
+        error = self._by_status(shown, response, details)
+        error.unhidden = f"{where} {detail_text(response, details, str)}"
+        return error
+
+    def _by_status(self, text: str, response: Response, details: Mapping[str, object]) -> ReconcilerError:
+        """The status table. 404 has its place here for streams only."""
         status, code = response.status, details.get("code")
         code = code if isinstance(code, (str, int)) else None
         if status == 429:

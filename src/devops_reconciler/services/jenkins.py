@@ -118,7 +118,7 @@ class Jenkins:
         try:
             response = await self._post("create item", url, body=xml, content_type=XML)
         except ValidationError as error:
-            if "already exists" in error.message:
+            if "already exists" in error.unhidden:
                 raise ConflictError(error.message, status=error.status) from error
             raise
         self._present("create item", response, f"the folder {'/'.join(parent)}")

@@ -162,3 +162,13 @@ async def test_a_password_keeps_its_spaces_and_loses_the_final_newline() -> None
     login = await push_login(out.world, TEAM, REF)
     assert login is not None
     assert (login.username, login.password.get_secret_value()) == ("ann", " pass word ")
+
+
+@pytest.mark.parametrize("key", ["username", "password"])
+async def test_what_is_too_long_for_a_login_is_refused_before_it_is_learned(key: str) -> None:
+    out = with_secret({**LOGIN, key: "x" * 5 * 1024})
+    with pytest.raises(SecretNotFoundError, match=f"{key} of Secret team-a/git has 5120 bytes"):
+        await push_login(out.world, TEAM, REF)
+    assert out.world.secrets.hide("x" * 5 * 1024) == "x" * 5 * 1024
+    out = with_secret({**LOGIN, key: "x" * 4096})
+    assert await push_login(out.world, TEAM, REF) is not None

@@ -91,6 +91,36 @@ def test_a_secret_is_hidden_wherever_it_stands(log_format: Any, stream: io.Strin
     assert "ValueError" in text
 
 
+@pytest.mark.parametrize("secret", ['", "', '": "', "{", "event", "level", "info", "error", "project", "logger"])
+def test_no_secret_takes_a_line_or_its_fields_apart(secret: str, stream: io.StringIO) -> None:
+    logs.configure("json", secrets=lambda: {secret, "other-secret"}, stream=stream)
+    logs.get_logger("x").error(
+        "Message refused", project=f"a {secret}", reason="InvalidSpec", nested={"event": [secret]}
+    )
+    [line] = lines(stream)
+    assert set(line) == {"event", "level", "logger", "timestamp", "project", "reason", "nested"}
+    assert (line["level"], line["logger"]) == ("error", "x")
+    if len(secret) >= 4:
+        assert (line["project"], line["nested"]) == ("a ****", {"event": ["****"]})
+
+
+def test_nor_a_line_for_the_console(stream: io.StringIO) -> None:
+    logs.configure("console", secrets=lambda: {"project=", "level"}, stream=stream)
+    logs.get_logger("x").error("Message refused", project="shop", level_of="level")
+    assert "project=shop" in stream.getvalue()
+    assert "level_of=****" in stream.getvalue()
+
+
+def test_from_the_audit_trail_only_the_operators_own_secrets_are_taken(stream: io.StringIO) -> None:
+    logs.configure("json", secrets=lambda: {"shop", "own-secret"}, own=lambda: {"own-secret"}, stream=stream)
+    for name in ("devops_reconciler.audit", "x"):
+        logs.get_logger(name).info("an external change", target="jenkins.test/job/shop", asked_by="own-secret")
+    assert [(line["target"], line["asked_by"]) for line in lines(stream)] == [
+        ("jenkins.test/job/shop", "****"),
+        ("jenkins.test/job/****", "****"),
+    ]
+
+
 def test_a_rotated_secret_is_hidden_too() -> None:
     known = ["first-secret"]
     redact = logs.Redactor(lambda: known)

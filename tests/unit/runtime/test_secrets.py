@@ -114,6 +114,15 @@ def test_logins_are_known_as_a_header_has_them_and_projects_logins_too(clock: Fa
     assert base64.b64encode(b"ann:pass-of-ann").decode() in known
 
 
+def test_the_operators_own_secrets_are_told_apart(clock: FakeClock) -> None:
+    held = secrets(clock, DEFAULT_GIT_TOKEN="git-secret")
+    held.learn("ann", "pass-of-ann")
+    assert held.hide("git-secret pass-of-ann") == "**** ****"
+    assert "git-secret" in held.own()
+    assert not {text for text in held.own() if "ann" in text}
+    assert held.own() is held.own()
+
+
 def test_of_projects_logins_the_last_used_are_known(clock: FakeClock) -> None:
     held = secrets(clock)
     for number in range(300):
