@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,6 +14,9 @@ from .logins import Login
 REFUSED_AGAIN = timedelta(hours=1)
 """When a refused login is tried again. Failed ones lock an account for minutes, and a locked one refuses right ones."""
 
+MOST_KNOWN = 1000
+"""So many logins are remembered; what is forgotten is tried once more."""
+
 
 @dataclass(frozen=True)
 class PushCheck:
@@ -22,24 +26,34 @@ class PushCheck:
     refusal: str | None
 
 
-async def check_push(world: World, uid: str, ref: SecretRef | None, login: Login | None) -> PushCheck | None:
+async def check_push(world: World, ref: SecretRef | None, login: Login | None) -> PushCheck | None:
     """The result for the login of a project's own Secret; None where there is none, or the registry could not be asked.
 
-    In memory, by UID of the resource: after a restart each login is tried once more.
+    In memory, by the login itself, which many projects may name: after a restart each is tried once more.
     """
     if ref is None or login is None:
         return None
-    known, now = world.push_logins.get(uid), world.clock.monotonic()
-    if known is not None and known[0] == login.version:
-        version, refusal, tried = known
-        if refusal is None or now - tried < REFUSED_AGAIN.total_seconds():
-            return PushCheck(version, refusal)
-    refusal = None
+    password = login.password.get_secret_value()
+    this = hashlib.sha256("\0".join((login.username, password)).encode()).hexdigest()
+    known, now = world.push_logins.get(this), world.clock.monotonic()
+    if known is not None and (known[0] is None or now - known[1] < REFUSED_AGAIN.total_seconds()):
+        return _told(ref, login, known[0])
+    said = None
     try:
-        await world.registry.check_login(login.username, login.password.get_secret_value())
+        await world.registry.check_login(login.username, password)
     except CredentialsError as error:
-        refusal = f"the registry refuses the login of Secret {ref.name}; renew it ({error.message})"
+        said = error.message
     except ReconcilerError:
         return None  # it is asked again with the next look; whoever pulls and pushes tells of the trouble
-    world.push_logins[uid] = (login.version, refusal, now)
-    return PushCheck(login.version, refusal)
+    world.push_logins.pop(this, None)
+    world.push_logins[this] = (said, now)
+    if len(world.push_logins) > MOST_KNOWN:
+        del world.push_logins[next(iter(world.push_logins))]
+    return _told(ref, login, said)
+
+
+def _told(ref: SecretRef, login: Login, said: str | None) -> PushCheck:
+    """`said` is what the registry has refused it with; None where it has taken it."""
+    if said is None:
+        return PushCheck(login.version, None)
+    return PushCheck(login.version, f"the registry refuses the login of Secret {ref.name}; renew it ({said})")

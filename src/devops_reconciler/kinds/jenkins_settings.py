@@ -64,7 +64,7 @@ async def plan(world: World, subject: Jenkins) -> Plan:
     git = await git_login(world, subject.namespace, spec.git.credentials_ref, spec.git.url, jenkins=True)
     file = await poll_project_config(world, subject, git)
     push = await push_login(world, subject.namespace, spec.registry.credentials_ref)
-    checked = await check_push(world, subject.uid, spec.registry.credentials_ref, push)
+    checked = await check_push(world, spec.registry.credentials_ref, push)
     folder = spec.folder or subject.name
     policy = effective(spec, None, ComponentName.JENKINS)
     job = JenkinsJob(

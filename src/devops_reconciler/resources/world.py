@@ -62,8 +62,8 @@ class World:
     """How many previews may begin to expire per minute, by UID of the record."""
     hosts: Reservations
     """Who has come for a host whose DNS record does not show yet, by the mark."""
-    push_logins: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
-    """By UID of the resource: the version of the login that was last tried, why the registry refused it, and when."""
+    push_logins: dict[str, tuple[str | None, float]] = field(default_factory=dict)
+    """By the digest of a login: why the registry refused it when it was last tried, and when that was."""
     argo_users: dict[str, Any] = field(default_factory=dict)
     """By namespace: who uses which repository of Argo CD, as last read (`argo_users`)."""
     argo_gone: set[str] = field(default_factory=set)

@@ -32,10 +32,13 @@ class LoginGate:
 
     Who waited while a login failed shares its failure instead of trying again. A refused identity (name and secret)
     is not tried again before a pause that doubles from one minute to ten; a changed secret is tried at once.
+
+    `any_secret`: nor is another secret. For logins that others say: one name may come with many wrong ones.
     """
 
-    def __init__(self, service: str, clock: Clock) -> None:
+    def __init__(self, service: str, clock: Clock, *, any_secret: bool = False) -> None:
         self._service = service
+        self._any_secret = any_secret
         self._clock = clock
         self._lock = asyncio.Lock()
         self._failures = 0
@@ -79,13 +82,16 @@ class LoginGate:
                 "a changed secret is tried at once)",
                 status=401,
             )
+        if self._refused is not None and self._any_secret and left:
+            text = f"{self._service}: a login of {identity[0]} was refused just now, and failed ones lock the account"
+            raise ExternalServiceError(text, service=self._service, after=left, maybe_applied=False)
         if self._refused is None and (left or self._failures != seen):
             raise ExternalServiceError(
                 self._failed_text, service=self._service, after=left or None, maybe_applied=False
             )
 
     def _remember_refusal(self, identity: tuple[str, str], error: Refused) -> None:
-        self._refusals = self._refusals + 1 if self._refused == identity else 1
+        self._refusals = self._refusals + 1 if self._any_secret or self._refused == identity else 1
         self._refused = identity
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._refusals - 1, 10))
         self._until = self._clock.monotonic() + pause.total_seconds()

@@ -15,6 +15,7 @@ from yarl import URL
 from ..api.conditions import Reason
 from ..api.errors import CredentialsError
 from ..runtime.clock import Clock
+from .dockerhub_login import LoginGate
 from .http import Http, Response
 from .registry_token import Challenge, RegistryTokens, basic, parse_challenges
 
@@ -30,6 +31,8 @@ ACCEPT = ", ".join(
 VERSION = "docker-distribution-api-version"
 """The header by which a registry is known."""
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+MOST_GATES = 1000
+"""So many user names of others are remembered."""
 DOCKER_REGISTRIES = frozenset({"registry-1.docker.io", "index.docker.io"})
 DOCKER_TOKEN_HOSTS = frozenset({"auth.docker.io"})
 
@@ -39,7 +42,7 @@ class Registry:
 
     `token_hosts` are the hosts (`host` or `host:port`) besides the registry's own that may be given our credentials
     for a token. Default: `auth.docker.io` for Docker's registry, otherwise none. `asking` is what asking for one is
-    called in errors and metrics.
+    called in errors and metrics; `gate` is shared with others who ask with this name.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Registry:
         clock: Clock,
         token_hosts: frozenset[str] | None = None,
         asking: str = "get token",
+        gate: LoginGate | None = None,
     ) -> None:
         self._http = http
         self._clock = clock
@@ -60,7 +64,8 @@ class Registry:
         if token_hosts is None:
             token_hosts = DOCKER_TOKEN_HOSTS if self._docker else frozenset()
         self._token_hosts = token_hosts
-        self._tokens = RegistryTokens(http, clock, token_hosts, asking)
+        self._tokens = RegistryTokens(http, clock, token_hosts, asking, gate)
+        self._gates: dict[str, LoginGate] = {}
         self._basic = False
 
     async def ping(self) -> None:
@@ -68,8 +73,9 @@ class Registry:
         self._found(await self._call("ping", "GET", "/v2/", ""))
 
     async def check_login(self, username: str, password: str) -> None:
-        """Raise CredentialsError where the registry does not take this login. Not to be asked often with a wrong one:
-        Docker Hub locks an account after some failures."""
+        """Raise CredentialsError where the registry does not take this login, and ExternalServiceError while one of
+        the same user name is paused after a refusal: Docker Hub locks an account after some failures, for everybody.
+        Not to be asked often with a wrong one."""
         other = Registry(
             self._http,
             username=lambda: username,
@@ -77,8 +83,16 @@ class Registry:
             clock=self._clock,
             token_hosts=self._token_hosts,
             asking="check login",  # "get token" is refused to the operator's account alone, which alerts
+            gate=self._gate_of(username),
         )
         await other.ping()
+
+    def _gate_of(self, username: str) -> LoginGate:
+        gate = self._gates.pop(username, None) or LoginGate(self._http.service, self._clock, any_secret=True)
+        self._gates[username] = gate
+        if len(self._gates) > MOST_GATES:
+            del self._gates[next(iter(self._gates))]
+        return gate
 
     async def digest(self, repository: str, reference: str) -> str | None:
         """The digest of a tag (or of a digest) as the registry stores it, or None when there is no such manifest.

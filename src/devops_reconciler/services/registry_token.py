@@ -65,15 +65,22 @@ class _Kept:
 class RegistryTokens:
     """Tokens by identity and scope. Credentials go to the registry's own host and to `hosts`, nowhere else.
 
-    `operation` is what asking for one is called in errors and metrics.
+    `operation` is what asking for one is called in errors and metrics. `gate`: that of others who ask with this name.
     """
 
-    def __init__(self, http: Http, clock: Clock, hosts: frozenset[str], operation: str = "get token") -> None:
+    def __init__(
+        self,
+        http: Http,
+        clock: Clock,
+        hosts: frozenset[str],
+        operation: str = "get token",
+        gate: LoginGate | None = None,
+    ) -> None:
         self._http = http
         self._clock = clock
         self._hosts = frozenset(host.lower() for host in hosts)
         self._operation = operation
-        self._gate = LoginGate(http.service, clock)
+        self._gate = gate or LoginGate(http.service, clock)
         self._kept: dict[tuple[tuple[str, str], str], _Kept] = {}
         self._named: Challenge | None = None
 

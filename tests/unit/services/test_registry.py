@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,7 +15,7 @@ from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.services.http import Http, Request, Response
 from devops_reconciler.services.registry import Registry
-from devops_reconciler.services.registry_token import Challenge, parse_challenges
+from devops_reconciler.services.registry_token import Challenge, basic, parse_challenges
 
 DIGEST = "sha256:" + "a" * 64
 FOUND = Response(200, {"docker-content-digest": DIGEST})
@@ -299,3 +300,52 @@ async def test_a_refused_login_of_a_project_is_no_refused_token_in_the_metrics()
     with pytest.raises(CredentialsError, match="get token"):
         await ours.ping()
     assert told[2:] == [("ping", "401"), ("get token", "401")]
+
+
+def wrong_for_all(asked: list[str]) -> Callable[[Request], Response]:
+    """A registry whose token service knows one login, ann's `right`."""
+
+    def answer(request: Request) -> Response:
+        if request.url.startswith("https://ghcr.io/token"):
+            asked.append(request.headers["Authorization"])
+            right = request.headers["Authorization"] == basic(("ann", "right"))
+            return Response(200, body=b'{"token": "t"}') if right else Response(401)
+        if "Authorization" in request.headers:
+            return FOUND
+        return Response(401, {"www-authenticate": 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'})
+
+    return answer
+
+
+async def test_of_the_wrong_logins_of_one_name_one_is_tried_at_a_time() -> None:
+    asked: list[str] = []
+    clock = FakeClock()
+    http = Http("registry", "https://ghcr.io", Answers(wrong_for_all(asked)), clock)
+    ours = Registry(http, username=lambda: "acme", secret=lambda: "s3cret", clock=clock)
+    found = await asyncio.gather(*(ours.check_login("ann", "wrong") for _ in range(10)), return_exceptions=True)
+    assert [type(each) for each in found] == [CredentialsError] * 10
+    with pytest.raises(ExternalServiceError, match="a login of ann was refused just now") as paused:
+        await ours.check_login("ann", "right")
+    assert asked == [basic(("ann", "wrong"))]
+    with pytest.raises(CredentialsError):
+        await ours.check_login("bob", "wrong")
+    clock.advance(paused.value.after or timedelta(0))
+    await ours.check_login("ann", "right")
+    await ours.check_login("ann", "right")
+    with pytest.raises(CredentialsError):
+        await ours.check_login("ann", "wrong-too")
+    clock.advance(timedelta(minutes=1))
+    with pytest.raises(CredentialsError):
+        await ours.check_login("ann", "wrong-again")
+    clock.advance(timedelta(minutes=1))
+    with pytest.raises(ExternalServiceError):  # the pause grows, whatever is wrong
+        await ours.check_login("ann", "right")
+
+
+async def test_the_operators_own_login_waits_for_no_others() -> None:
+    asked: list[str] = []
+    http = Http("registry", "https://ghcr.io", Answers(wrong_for_all(asked)), FakeClock())
+    ours = Registry(http, username=lambda: "ann", secret=lambda: "right", clock=FakeClock())
+    with pytest.raises(CredentialsError):
+        await ours.check_login("ann", "wrong")
+    await ours.ping()
