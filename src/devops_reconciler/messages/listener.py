@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
@@ -44,6 +46,7 @@ class MessageListener:
         self._metrics = metrics
         self._consumer: _Consumer | None = None
         self._down = "not started"
+        self._tags = map("{:08d}".format, itertools.count(1))
         metrics.watch_queue("messages", self._oldest)
 
     def _oldest(self) -> float:
@@ -86,7 +89,7 @@ class MessageListener:
         dead_letters = DeadLetters(self._settings, self._connect, self._clock)
         try:
             while True:
-                self._consumer = consumer = _Consumer(self._settings, self._lane(dead_letters))
+                self._consumer = consumer = _Consumer(self._settings, self._lane(dead_letters), self._tags)
                 try:
                     await consumer.run(self._connect)
                 except ReconcilerError as error:
@@ -126,9 +129,15 @@ async def _echo(publisher: Publisher, canary: AbstractIncomingMessage) -> None:
 class _Consumer:
     """One connection, from its making to its loss."""
 
-    def __init__(self, settings: Settings, lane: Lane) -> None:
+    def __init__(self, settings: Settings, lane: Lane, tags: Iterator[str]) -> None:
+        """`tags` are the names of the consumers that are begun; each sorts after those before it.
+
+        RabbitMQ 3.x gives back what a lost channel has not acknowledged consumer by consumer, in the order of their
+        tags: of random ones, a `cancel` could come before the `deploy` that it is for.
+        """
         self._settings = settings
         self._deliveries = Deliveries(lane)
+        self._tags = tags
         self._tag: str | None = None
         self._ahead = 0
         """How many messages the consumer may take ahead, as the broker knows it."""
@@ -227,7 +236,7 @@ class _Consumer:
             # RabbitMQ applies it to the consumers that begin after it.
             self._ahead = self._wanted_ahead
             await ask("limit the deliveries ahead", channel.set_qos(prefetch_count=self._ahead))
-        self._tag = await ask("consume", queue.consume(self._take))
+        self._tag = await ask("consume", queue.consume(self._take, consumer_tag=next(self._tags)))
 
     def _is_crowded(self, tag: str) -> bool:
         """Whether half of what a consumer may take ahead waits: all of it would stop the messages of all projects."""

@@ -46,6 +46,7 @@ class FakeDelivery:
         self.message_id = "m-1"
         self.type = type
         self.consumer_tag = consumer_tag
+        self.redelivered = False
         self.reply_to = reply_to
         self.acks = 0
         self._ack_error = ack_error
