@@ -105,6 +105,8 @@ class Lease:
         self._apart_since = 0.0
         self._asked = False
         self._resigned = False
+        self._taking = False
+        """Whether a request is on its way that may make it ours. Where that fails, the next look tells whose it is."""
         self._problem: str | None = "not looked at yet"
         self._began = asyncio.Event()
         self._wake = asyncio.Event()
@@ -131,6 +133,7 @@ class Lease:
         self._resigned = True
         if self._term is not None:
             self._term.over.set()
+        if self._term is not None or self._taking:
             self._free.clear()
             self._wake.set()
             await self._free.wait()
@@ -254,11 +257,18 @@ class Lease:
     async def _take(self, record: LeaseRecord | None) -> None:
         patch = held_by(self.me, self._place.duration, self._clock.now(), record)
         since = Instant.of(self._clock)
-        if record is None:
-            patch["metadata"]["name"] = self._place.name
-            self._see(await self._kubernetes.create(LEASE, self._place.namespace, patch))
-        else:
-            self._see(await self._patched(patch))
+        self._taking = True
+        try:
+            if record is None:
+                patch["metadata"]["name"] = self._place.name
+                self._see(await self._kubernetes.create(LEASE, self._place.namespace, patch))
+            else:
+                self._see(await self._patched(patch))
+        finally:
+            self._taking = False
+        if self._resigned and self._term is None and self._record is not None:
+            await self._release(self._record)  # we were told to go meanwhile: no term begins
+            return
         self._hold(since)
         _log.info("this replica acts now", identity=self.me.identity, after=record.holder if record else "")
 

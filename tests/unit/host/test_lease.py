@@ -271,6 +271,39 @@ async def test_resigning_without_the_lease_is_nothing(place: Place) -> None:
     await asyncio.wait_for(old.lease.resign(), 1)
 
 
+@pytest.mark.parametrize("lost", [None, "the request", "the answer"], ids=lambda lost: f"lost {lost}")
+@pytest.mark.parametrize("request_", ["create", "merge_patch"])
+async def test_resigning_while_the_lease_is_being_taken_gives_it_back(
+    place: Place, request_: str, lost: str | None
+) -> None:
+    if request_ == "merge_patch":
+        before = await place.replica("before")
+        await before.lease.resign()
+    made = Replica(place.cluster, "made", 2000)
+    asked, gate = asyncio.Event(), asyncio.Event()
+
+    async def wire(call: str) -> None:
+        if request_ in call:
+            asked.set()
+            await gate.wait()
+
+    made.line.wire = wire
+    if lost is not None:
+        made.line.fail(f"kubernetes.{request_}*", DOWN, after_effect=lost == "the answer")
+    place.replicas.append(made)
+    await made.start()
+    assert asked.is_set()
+    resigning = asyncio.create_task(made.lease.resign())
+    await turns()
+    assert not resigning.done()
+    gate.set()
+    await turns()
+    assert resigning.done()
+    assert (made.terms, made.fence.is_open, place.holder) == ([], False, "")
+    await place.passes(30)
+    assert (made.terms, place.holder) == ([], "")
+
+
 async def test_a_release_that_fails_is_tried_again_and_nothing_is_done_meanwhile(place: Place) -> None:
     old = await place.replica("old")
     old.line.fail("kubernetes.merge_patch*", DOWN, times=2)
