@@ -120,6 +120,11 @@ class Deliveries:
         return len(self._holding)
 
     @property
+    def holds_writes(self) -> bool:
+        """Whether one of them waits for the API server, and not for the dead-letter queue."""
+        return self._holding.writes
+
+    @property
     def stops(self) -> bool:
         """Whether no more is to be taken, because nothing can be written; now and then one more is tried."""
         return self._holding.stops
@@ -331,9 +336,12 @@ class Deliveries:
         return [work for work in self._open if work.place == place]
 
     def _hold(self, work: _Work, error: BaseException) -> None:
-        if not self.held:
+        is_write = work.doom is None
+        if is_write and not self.holds_writes:
             _log.warning("Consuming stops until a message can be written", event_id=_event_id(work), error=str(error))
-        self._holding.hold(work, work.place, str(error), is_write=work.doom is None)
+        elif not self.held:
+            _log.warning("A dead letter is not taken; it is tried again", event_id=_event_id(work), error=str(error))
+        self._holding.hold(work, work.place, str(error), is_write=is_write)
         self.changed.set()
 
     def _wait(self, work: _Work, error: BaseException) -> None:

@@ -5,6 +5,9 @@ all, as it does when it is ill itself. What tells is what becomes of the others.
 all are held without limit, and hardly any is taken. As soon as one of another project is written, those that are held
 are so for a reason of their own: they wait, as for a project that is being deleted, and hold up nobody else. Their time
 runs only while others are written: where nothing else comes, an API server that has gone away since looks the same.
+
+A dead letter that the broker does not take is held as well, until it does. That says nothing of what can be written:
+it stops nobody.
 """
 
 from __future__ import annotations
@@ -60,23 +63,28 @@ class Holding:
         return {it.place for it in self._held.values()}
 
     @property
+    def writes(self) -> bool:
+        """Whether a write is held, not only dead letters."""
+        return any(it.is_write for it in self._held.values())
+
+    @property
     def stops(self) -> bool:
-        """Whether no more is to be taken: something is held, and no probe is due."""
-        return bool(self._held) and not self._probing
+        """Whether no more is to be taken: a write is held, and no probe is due."""
+        return self.writes and not self._probing
 
     def hold(self, work: object, place: Place | None, why: str, *, is_write: bool) -> None:
         """Hold what has failed. What is no write to the API server (a dead letter) is not released by another one's."""
         now = self._clock.monotonic()
-        if not self._held:
+        if is_write and not self.writes:
             self._probes, self._probed_at = 0, now
-        elif now - self._probed_at >= PROBE.delay(self._probes + 1).total_seconds():
+        elif is_write and now - self._probed_at >= PROBE.delay(self._probes + 1).total_seconds():
             self._probing = True
         self._held[work] = _Held(place, why, is_write)
 
     def release(self, work: object) -> bool:
         """Hold it no longer; whether it was held."""
         was_held = self._held.pop(work, None) is not None
-        self._probing = self._probing and bool(self._held)
+        self._probing = self._probing and self.writes
         return was_held
 
     def note_probe(self) -> None:

@@ -167,7 +167,7 @@ class _Consumer:
     @property
     def _wanted_ahead(self) -> int:
         """One by one where each is a probe of whether anything can be written, or may end the connection."""
-        return 1 if self._careful or self._deliveries.held else self._settings.rabbitmq_prefetch
+        return 1 if self._careful or self._deliveries.holds_writes else self._settings.rabbitmq_prefetch
 
     @property
     def settled_at(self) -> float:
@@ -222,7 +222,7 @@ class _Consumer:
                 await self._cancel(queue)
             elif self._tag is None:
                 await self._begin(channel, queue)
-                if not self._deliveries.held:
+                if not self._deliveries.holds_writes:
                     _log.info("Messages are taken", queue=self._settings.rabbitmq_queue)
                 self.was_ready = True
             elif self._is_crowded(self._tag) or self._ahead != self._wanted_ahead:

@@ -2,7 +2,8 @@
 
 | error | verdict |
 |---|---|
-| ExternalServiceError: the API server is away, ill or busy; the broker does not take the dead letter | Hold |
+| ExternalServiceError: the API server is away, ill or busy | Hold |
+| a dead letter that the broker does not take, whatever the error | Hold, until it does; others go on |
 | CredentialsError 401: our own login at the API server | Hold |
 | Waiting: the namespace, or the project, is being deleted | Wait, at most `PROJECT_WAIT_TIMEOUT`; then dead letter |
 | ConflictError: somebody else is writing the same object | Wait, likewise |

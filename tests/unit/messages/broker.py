@@ -30,6 +30,9 @@ async def turns(count: int = 100) -> None:
 class FakeDelivery:
     """A delivery that remembers its acknowledgement."""
 
+    exchange = "devops"
+    content_type = content_encoding = correlation_id = timestamp = app_id = None
+
     def __init__(
         self,
         body: bytes,

@@ -158,14 +158,42 @@ async def test_a_try_that_fails_as_well_is_held_too_and_the_next_one_comes_later
         await until(lambda it=delivery: it.acks == 1)
 
 
-async def test_a_dead_letter_that_does_not_get_through_is_held_whatever_is_written(bench: Bench) -> None:
+async def test_a_dead_letter_that_does_not_get_through_is_held_whatever_is_written_and_stops_nobody(
+    bench: Bench,
+) -> None:
+    bench.grave.error = ExternalServiceError("RabbitMQ: no answer", service="rabbitmq")
+    doomed = [bench.take(b"no json")]
+    bench.inbox.errors["e-1"] = ValidationError("422", status=422)
+    doomed.append(bench.take(reconcile("deploy")))
+    await until(lambda: bench.deliveries.held == 2)
+    behind = bench.take(reconcile("cancel", "e-3"))
+    assert bench.deliveries.stuck() == 3
+    for number in range(100):
+        other = bench.take(reconcile("deploy", f"w-{number}", project="well"))
+        await until(lambda other=other: other.acks == 1)
+        await fail_again(bench, 2)
+        assert (bench.deliveries.held, bench.deliveries.waiting(), bench.deliveries.stops) == (2, 0, False)
+    assert (bench.grave.buried, behind.acks) == ([], 0)
+    bench.grave.error = None
+    await fail_again(bench, 2)
+    await until(lambda: bench.deliveries.held == bench.deliveries.stuck() == 0 and behind.acks == 1)
+    assert [each.acks for each in doomed] == [1, 1]
+    assert len(bench.grave.buried) == 2
+
+
+async def test_a_write_that_is_held_beside_a_dead_letter_stops_consuming_until_its_probe_is_due(bench: Bench) -> None:
     bench.grave.error = ExternalServiceError("RabbitMQ: no answer", service="rabbitmq")
     bench.take(b"no json")
-    bench.inbox.errors["e-1"] = ValidationError("422", status=422)
-    bench.take(reconcile("deploy"))
+    await until(lambda: bench.deliveries.held == 1)
+    for _ in range(4):
+        await fail_again(bench)
+    bench.inbox.errors["e-1"] = AWAY
+    bench.take(reconcile("deploy", project="sick"))
     await until(lambda: bench.deliveries.held == 2)
-    assert bench.deliveries.stuck() == 2
+    assert (bench.deliveries.stops, bench.deliveries.holds_writes) == (True, True)
+    for _ in range(2):
+        await fail_again(bench, 2)
+    assert not bench.deliveries.stops
     other = bench.take(reconcile("deploy", "e-2", project="well"))
-    await until(lambda: other.acks == 1)
-    await turns()
-    assert (bench.deliveries.held, bench.deliveries.waiting(), bench.deliveries.stops) == (2, 0, True)
+    await until(lambda: other.acks == 1 and bench.deliveries.waiting() == 1)
+    assert (bench.deliveries.held, bench.deliveries.stops) == (1, False)

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import pytest
 from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import DeliveryError
+from pamqp.commands import Basic
 
 from devops_reconciler.messages.listener import MessageListener
 from devops_reconciler.runtime.clock import FakeClock
@@ -37,7 +39,15 @@ class Wire:
     async def _itself(self, *_: Any, **__: Any) -> Wire:
         return self
 
-    channel = declare_exchange = declare_queue = bind = get_underlay_channel = close = _itself
+    channel = declare_exchange = get_exchange = declare_queue = bind = get_underlay_channel = close = _itself
+    is_closed = False
+
+    async def closed(self) -> None:
+        await asyncio.Event().wait()
+
+    async def publish(self, *_: Any, **__: Any) -> None:
+        """A dead letter: its queue is full."""
+        raise DeliveryError(None, Basic.Nack(1))
 
     async def set_qos(self, *, prefetch_count: int) -> None:
         self._prefetch = prefetch_count
@@ -106,3 +116,16 @@ async def test_the_tags_of_consumers_sort_as_they_were_begun_over_lost_connectio
     assert len(tags) > 12
     assert all(earlier < later for earlier, later in itertools.pairwise(tags))
     assert len({len(tag) for tag in tags}) == 1
+
+
+async def test_dead_letters_that_are_not_taken_leave_the_others_what_is_taken_ahead(stage: Stage) -> None:
+    await stage.wire.deliver(b"no json")
+    await until(lambda: stage.wire.ahead[-1] == 4)
+    for _ in range(2):
+        await stage.wire.deliver(b"no json either")
+    await until(lambda: len(stage.wire.tags) == 3)
+    assert stage.wire.ahead[-1] == 4
+    other = await stage.wire.deliver(reconcile("deploy"))
+    await until(lambda: other.acks == 1)
+    assert "3 messages held" in await stage.listener.check()
+    assert stage.wire.consumers == stage.wire.tags[-1:]
