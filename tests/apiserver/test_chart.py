@@ -83,7 +83,7 @@ def test_the_plain_manifests_are_what_the_chart_renders() -> None:
 
 
 def test_values_become_a_configuration_that_the_operator_takes(tmp_path: Path) -> None:
-    config = CONFIG | {"BUILD_TIMEOUT": "2h", "RECONCILER_DEBUG": True, "RABBITMQ_PREFETCH": 1000000}
+    config = CONFIG | {"BUILD_TIMEOUT": "2h", "RECONCILER_DEBUG": True, "EXPIRY_RATE": 1000000}
     config |= {"ALLOWED_DESTINATIONS": "ci=ci,ci-*;qa=qa,qa-*"}
     objects = rendered(tmp_path, config=config, watchNamespaces=["ci", "qa"])
     (tmp_path / "secrets").mkdir()
@@ -94,7 +94,7 @@ def test_values_become_a_configuration_that_the_operator_takes(tmp_path: Path) -
 
     assert (validator.validate(), validator.warnings) == ([], [])
     given = {name: each.text for name, each in validator.given.items()}
-    assert (given["RABBITMQ_PORT"], given["RABBITMQ_PREFETCH"]) == ("5671", "1000000")
+    assert (given["RABBITMQ_PORT"], given["EXPIRY_RATE"]) == ("5671", "1000000")
     assert (given["RECONCILER_NAMESPACES"], given["OPERATOR_NAMESPACE"]) == ("ci,qa", chart.NAMESPACE)
     assert given["RABBITMQ_PASSWORD"] == SECRETS["RABBITMQ_PASSWORD"]
 

@@ -22,6 +22,7 @@ from .settings_types import (
     Namespace,
     Namespaces,
     Port,
+    Prefetch,
     Secret,
     Text,
     TraceExporter,
@@ -132,7 +133,7 @@ class RabbitmqVariables(VariableGroup):
     rabbitmq_heartbeat_exchange: Annotated[
         Text, Doc("Topic exchange that progress is published to.", "ci.heartbeat")
     ] = "devops.heartbeat"
-    rabbitmq_prefetch: Annotated[Count, Doc("Messages taken from the queue ahead of acknowledgement.", "50")] = 20
+    rabbitmq_prefetch: Annotated[Prefetch, Doc("Messages taken from the queue ahead of acknowledgement.", "50")] = 20
     heartbeat_interval: Annotated[Duration, Doc("How often a running deployment repeats its last heartbeat.", "5s")] = (
         timedelta(seconds=10)
     )

@@ -310,3 +310,8 @@ def test_settings_from_keywords_do_not_read_the_environment(monkeypatch: pytest.
         default_git_username="g",
     )
     assert settings.poll_interval == timedelta(seconds=300)
+
+
+@pytest.mark.parametrize(("text", "fits"), [("1", True), ("65535", True), ("0", False), ("65536", False)])
+def test_no_more_may_be_taken_ahead_than_amqp_has_a_number_for(text: str, fits: bool) -> None:
+    assert ("RABBITMQ_PREFETCH" not in problems(RABBITMQ_PREFETCH=text)) is fits
