@@ -99,6 +99,17 @@ def test_values_become_a_configuration_that_the_operator_takes(tmp_path: Path) -
     assert given["RABBITMQ_PASSWORD"] == SECRETS["RABBITMQ_PASSWORD"]
 
 
+@pytest.mark.parametrize(
+    ("timeout", "seconds"),
+    [("20s", 40), ("2m", 135), (90, 105), ("1m30.5s", 106), ("1500ms", 40), ("1h", 3615), ("0.5h", 1815), ("soon", 40)],
+)
+def test_the_pod_is_killed_after_the_time_that_work_in_flight_has(
+    tmp_path: Path, timeout: str | int, seconds: int
+) -> None:
+    objects = rendered(tmp_path, config=CONFIG | {"RECONCILER_SHUTDOWN_TIMEOUT": timeout})
+    assert one(objects, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == seconds
+
+
 def test_no_secret_is_in_the_deployment(tmp_path: Path) -> None:
     deployment = one(rendered(tmp_path, existingSecrets=["vault"]), "Deployment")
     assert not [value for value in SECRETS.values() if value in json.dumps(deployment)]

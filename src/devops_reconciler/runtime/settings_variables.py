@@ -81,7 +81,12 @@ class OperatorVariables(VariableGroup):
         Doc("Directory of files named like variables, such as a mounted Secret.", "/etc/reconciler", "no directory"),
     ] = None
     reconciler_shutdown_timeout: Annotated[
-        Duration, Doc("How long work in flight may take to end after SIGTERM.", "20s")
+        Duration,
+        Doc(
+            "How long work in flight may take to end after SIGTERM. The chart has the pod killed 15 seconds later, or "
+            "more; elsewhere set `terminationGracePeriodSeconds` so.",
+            "20s",
+        ),
     ] = timedelta(seconds=25)
     lease_duration: Annotated[
         Duration,
