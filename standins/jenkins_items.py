@@ -18,7 +18,7 @@ from .jenkins_config import (
     render_credential,
     render_item,
 )
-from .jenkins_json import select, shallow
+from .jenkins_json import select, shallow, shown_credential, shown_store
 from .jenkins_model import CLASSES, FOLDER, StoredCredential, StoredItem, url_path
 from .jenkins_pages import Answer, Ask, Route, empty, failure, json_answer, not_found, oops, page, redirect
 
@@ -47,6 +47,7 @@ class ItemRoutes:
             ("POST", "item", r"config\.xml", self.write),
             ("POST", "item", "(disable|enable)", self.switch),
             ("POST", "folder", "createItem", self.create),
+            ("GET", "folder", r"credentials/store/(folder|system)/api/json", self.show_store),
             ("POST", "folder", f"{STORE}/createCredentials", self.create_credential),
             ("GET", "folder", STORE + r"/credential/([^/]+)/config\.xml", self.read_credential),
             ("POST", "folder", STORE + r"/credential/([^/]+)/config\.xml", self.write_credential),
@@ -171,6 +172,11 @@ class ItemRoutes:
             raise not_found()
         return found
 
+    async def show_store(self, ask: Ask) -> web.Response:
+        domains = {"_": self._store(ask), **ask.item.domains}
+        value = {"_class": "com.cloudbees.plugins.credentials.CredentialsStoreAction", "domains": shown_store(domains)}
+        return json_answer(select(value, ask.query("tree") or "domains"))
+
     async def create_credential(self, ask: Ask) -> web.Response:
         store = self._store(ask)
         self._jenkins.permit(ask, "com.cloudbees.plugins.credentials.CredentialsProvider.Create")
@@ -200,10 +206,7 @@ class ItemRoutes:
         return web.Response(body=render_credential(self._credential(ask).config), content_type="application/xml")
 
     async def show_credential(self, ask: Ask) -> web.Response:
-        found = self._credential(ask)
-        description = found.config.findtext("description") or ""
-        value = {"id": found.id, "description": description, "typeName": "Username with password"}
-        return json_answer({"_class": f"{FOLDER}$CredentialWrapper", **value})
+        return json_answer(shown_credential(self._credential(ask)))
 
     async def write_credential(self, ask: Ask) -> web.Response:
         self._jenkins.permit(ask, "com.cloudbees.plugins.credentials.CredentialsProvider.Update")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from .jenkins_model import StoredBuild, StoredItem, StoredQueueItem, url_path
+from .jenkins_model import StoredBuild, StoredCredential, StoredItem, StoredQueueItem, url_path
 from .jenkins_queue import Queue
 
 Json = dict[str, Any]
@@ -211,6 +212,26 @@ class Api:
         }
 
 
+class ByName(dict[str, Any]):
+    """A map of the remote API: what `tree` names is that of each value (jenkinsci/stapler, `Property.writeValue`)."""
+
+
+def shown_credential(found: StoredCredential) -> Json:
+    wrapper = "com.cloudbees.plugins.credentials.CredentialsStoreAction$CredentialsWrapper"
+    description = found.config.findtext("description") or ""
+    return {"_class": wrapper, "id": found.id, "description": description, "typeName": "Username with password"}
+
+
+def shown_store(domains: Mapping[str, Mapping[str, StoredCredential]]) -> ByName:
+    wrapper = "com.cloudbees.plugins.credentials.CredentialsStoreAction$DomainWrapper"
+    return ByName(
+        {
+            name: {"_class": wrapper, "credentials": [shown_credential(each) for each in found.values()]}
+            for name, found in sorted(domains.items())
+        }
+    )
+
+
 def shallow(value: Json) -> Json:
     """Without `tree`, what is inside is shown by name, number and URL only (depth 0)."""
     cut = dict(value)
@@ -263,6 +284,8 @@ def _names(tokens: list[str], at: int) -> tuple[Wanted, int]:
 def _pick(value: Any, wanted: Wanted | None) -> Any:
     if isinstance(value, list):
         return [_pick(each, wanted) for each in value]
+    if isinstance(value, ByName):
+        return {name: _pick(each, wanted) for name, each in value.items()}
     if not isinstance(value, dict):
         return value
     picked = {"_class": value["_class"]} if "_class" in value else {}

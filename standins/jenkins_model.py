@@ -107,6 +107,8 @@ class StoredItem:
     config: ET.Element
     children: dict[str, StoredItem] = field(default_factory=dict)
     credentials: dict[str, StoredCredential] = field(default_factory=dict)
+    domains: dict[str, dict[str, StoredCredential]] = field(default_factory=dict)
+    """Credentials in domains that somebody has made."""
     builds: dict[int, StoredBuild] = field(default_factory=dict)
     next_number: int = 1
 

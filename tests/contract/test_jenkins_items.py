@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
 
 from devops_reconciler.api.errors import ConflictError, CredentialsError, ExternalServiceError, ValidationError
-from devops_reconciler.services.jenkins import FOLDER_CLASS, PIPELINE_CLASS, Credential, UsernamePassword
+from devops_reconciler.services.jenkins import (
+    FOLDER_CLASS,
+    PIPELINE_CLASS,
+    Credential,
+    CredentialEntry,
+    UsernamePassword,
+)
 from devops_reconciler.services.jenkins_xml import (
     Parameter,
     differences,
@@ -18,6 +25,7 @@ from devops_reconciler.services.jenkins_xml import (
     read_pipeline,
     with_description,
 )
+from standins.jenkins_model import StoredCredential
 
 from .jenkins_target import FOLDER, JOB, JenkinsTarget, basic, pipeline
 
@@ -213,6 +221,26 @@ async def test_a_credential_is_made_read_changed_and_deleted(jenkins: JenkinsTar
     assert jenkins.standin.credentials_of(FOLDER)["git"].secret == "new"
     await client.delete_credential(FOLDER, "git")
     assert await client.credential(FOLDER, "git") is None
+
+
+async def test_all_credentials_of_a_folder_are_listed_in_whatever_domain_and_of_whatever_kind(
+    jenkins: JenkinsTarget,
+) -> None:
+    client = await jenkins.with_folder()
+    assert await client.credentials(FOLDER) == []
+    await client.create_credential(FOLDER, UsernamePassword("git", "Our mark", "reader", "s3cret"))
+    folder = jenkins.standin.items[FOLDER]
+    config = ET.Element("org.jenkinsci.plugins.plaincredentials.impl.StringCredentialsImpl")
+    ET.SubElement(config, "id").text = "deploy-key"
+    folder.domains["github.com"] = {"deploy-key": StoredCredential(config)}
+    assert await client.credentials(FOLDER) == [CredentialEntry("git", "Our mark"), CredentialEntry("deploy-key", "")]
+    url = jenkins.standin.controls.calls[-1].path
+    assert url.endswith("/job/shop/credentials/store/folder/api/json")
+
+
+async def test_a_store_that_cannot_be_seen_is_not_an_empty_one(jenkins: JenkinsTarget) -> None:
+    with pytest.raises(ExternalServiceError, match="credentials store of shop is absent"):
+        await jenkins.client().credentials(FOLDER)
 
 
 async def test_the_secret_of_a_credential_is_never_given_back(jenkins: JenkinsTarget) -> None:

@@ -13,6 +13,11 @@ from .image import Image
 from .marks import PROJECT_LABEL, described, mark_in
 from .world import ExternalResource, World
 
+MADE = "Images"
+TAKEN = "Images, taken over"
+"""What the description says besides the mark. It is the one place that lasts: a repository that we have not made may
+hold anybody's images, and stays when its object goes, whoever's it is by then."""
+
 
 class HubRepository(ExternalResource):
     """`<namespace>/<repository>`, with the mark in its description of at most 100 characters."""
@@ -38,13 +43,20 @@ class HubRepository(ExternalResource):
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
         await world.hub.create_repository(
-            self.namespace, self.repository, description=described("Images", me), private=self.private
+            self.namespace, self.repository, description=described(MADE, me), private=self.private
         )
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
-        description = described("Images", me) if seen.owner != me else None
+        description = described(await self._title(world, seen), me) if seen.owner != me else None
         private = self.private if "private" in seen.drift else None
         await world.hub.update_repository(self.namespace, self.repository, description=description, private=private)
+
+    async def _title(self, world: World, seen: Observation) -> str:
+        return TAKEN if seen.owner is None or await self._was_taken(world) else MADE
+
+    async def _was_taken(self, world: World) -> bool:
+        found = await world.hub.repository(self.namespace, self.repository)
+        return found is not None and TAKEN in found.description
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.hub.delete_repository(self.namespace, self.repository)
@@ -56,12 +68,16 @@ class HubRepositoryRemoval(HubRepository):
     goes has nothing to run any more.
 
     Where the project still names it, only its RegistrySettings goes: the project makes another one, and could deploy
-    nothing else before.
+    nothing else before. One that was there before us and was taken over stays for good.
     """
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
         seen = await super().observe(world, me, intent)
-        if not seen.exists or seen.owner != me or not self.user:
+        if not seen.exists or seen.owner != me:
+            return seen
+        if await self._was_taken(world):
+            return replace(seen, wanted_by="whoever had it before it was taken over")
+        if not self.user:
             return seen
         namespace, _, name = self.user.partition("/")
         project = await world.kubernetes.get(DEVOPS_PROJECT, namespace, name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from ..api.conditions import Reason
 from ..api.errors import ConflictError
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.jenkins_types import FOLDER_CLASS
@@ -12,7 +14,7 @@ from .marks import described, mark_in
 from .world import ExternalResource, World
 
 NAMED = 5
-"""How many of the jobs in the way a message names."""
+"""How many of the jobs and credentials in the way a message names."""
 
 
 class JenkinsFolder(ExternalResource):
@@ -43,16 +45,56 @@ class JenkinsFolder(ExternalResource):
             text = described(f"Folder {self.folder}", me)
             await world.jenkins.update_config((self.folder,), with_description(xml, text))
 
-    async def delete(self, world: World, me: str, seen: Observation) -> None:
-        """Raises ConflictError while other people's jobs are in it: Jenkins would delete them along.
+    async def check_takeover(self, world: World, me: str, owner: str | None) -> None:
+        """One without a mark is taken over only where nothing of others is in it: a job of ours could use each
+        credential of its folder, and what is in it would go with ours."""
+        await super().check_takeover(world, me, owner)
+        if owner is not None:
+            return
+        others = [*await self._jobs_of_others(world, me), *await self._credentials_of_others(world, me)]
+        if others:
+            raise ConflictError(
+                f"jenkins: folder {self.folder} has nobody's mark, and in it is what is not ours: {_named(others)}. So "
+                "no adoption takes it over; name another one in jenkins.folder, empty it, or have somebody who may "
+                f"configure it put {me} into its description",
+                reason=Reason.OWNERSHIP_CONFLICT,
+            )
 
-        Our own job is gone by now: things are removed in reverse.
+    async def _jobs_of_others(self, world: World, me: str) -> list[str]:
+        item = await world.jenkins.item((self.folder,))
+        found = []
+        for name in item.children if item is not None else ():
+            job = await world.jenkins.item((self.folder, name))
+            if job is not None and mark_in(job.description) != me:
+                found.append(name)
+        return found
+
+    async def _credentials_of_others(self, world: World, me: str) -> list[str]:
+        found = await world.jenkins.credentials((self.folder,))
+        return [f"credential {each.id}" for each in found if mark_in(each.description) != me]
+
+    async def delete(self, world: World, me: str, seen: Observation) -> None:
+        """Raises ConflictError while other people's jobs or credentials are in it: Jenkins would delete them along.
+
+        Our own are gone by now: things are removed in reverse.
         """
         item = await world.jenkins.item((self.folder,))
-        if item is not None and item.children:
-            others = ", ".join(item.children[:NAMED])
+        if item is None:
+            return
+        if item.children:
             raise ConflictError(
-                f"jenkins: folder {self.folder} is not deleted, since jobs that are not ours are in it: {others}. "
-                "Move or delete them"
+                f"jenkins: folder {self.folder} is not deleted, since jobs that are not ours are in it: "
+                f"{_named(item.children)}. Move or delete them"
+            )
+        others = await self._credentials_of_others(world, me)
+        if others:
+            raise ConflictError(
+                f"jenkins: folder {self.folder} is not deleted, since credentials that are not ours are in it: "
+                f"{_named(others)}. Move or delete them"
             )
         await world.jenkins.delete_item((self.folder,))
+
+
+def _named(things: Sequence[str]) -> str:
+    more = f" and {len(things) - NAMED} more" if len(things) > NAMED else ""
+    return ", ".join(things[:NAMED]) + more

@@ -28,6 +28,7 @@ from .jenkins_types import (
     USERNAME_PASSWORD_CLASS,
     Build,
     Credential,
+    CredentialEntry,
     Item,
     ItemPath,
     LogChunk,
@@ -39,6 +40,7 @@ from .jenkins_types import (
     mapping_of,
     path_of,
     read_build,
+    read_credentials,
     read_item,
     read_items,
     read_queue_item,
@@ -54,6 +56,7 @@ __all__ = [
     "USERNAME_PASSWORD_CLASS",
     "Build",
     "Credential",
+    "CredentialEntry",
     "Item",
     "ItemPath",
     "Jenkins",
@@ -72,6 +75,7 @@ QUEUE_ITEM = re.compile(r"/queue/item/(\d+)(?:/|$)")
 ACTIONS = "actions[parameters[name,value]]"
 ITEM_TREE = "name,description,url"
 BUILD_TREE = f"number,url,queueId,building,result,timestamp,duration,estimatedDuration,{ACTIONS}"
+STORE_TREE = "domains[credentials[id,description]]"
 QUEUE_TREE = f"id,why,inQueueSince,cancelled,executable[number],task[name,url],{ACTIONS}"
 EXECUTABLE = f"currentExecutable[{BUILD_TREE}]"
 EXECUTOR_TREE = f"executors[{EXECUTABLE}],oneOffExecutors[{EXECUTABLE}]"
@@ -133,6 +137,12 @@ class Jenkins:
 
     # Credentials of a folder
 
+    async def credentials(self, folder: ItemPath) -> list[CredentialEntry]:
+        """All that its own store has, in every domain: a job in it may use each of them by its id."""
+        response = await self._get("list credentials", f"{store_url(folder)}/api/json?tree={STORE_TREE}")
+        self._present("list credentials", response, f"the credentials store of {'/'.join(folder)}")
+        return self._read("list credentials", response, read_credentials)
+
     async def credential(self, folder: ItemPath, id: str) -> Credential | None:
         response = await self._get("get credential", credential_url(folder, id))
         if await self._absent(response):
@@ -141,7 +151,7 @@ class Jenkins:
 
     async def create_credential(self, folder: ItemPath, value: UsernamePassword) -> None:
         """ConflictError if the id is taken."""
-        url = f"{store_url(folder)}/createCredentials"
+        url = f"{domain_url(folder)}/createCredentials"
         response = await self._post("create credential", url, body=credential_xml(value), content_type=XML)
         self._present("create credential", response, f"the credentials store of {'/'.join(folder)}")
 
@@ -419,8 +429,13 @@ def item_url(path: ItemPath) -> str:
 
 def store_url(folder: ItemPath) -> str:
     store = "folder" if folder else "system"
-    return f"{item_url(folder)}/credentials/store/{store}/domain/_"
+    return f"{item_url(folder)}/credentials/store/{store}"
+
+
+def domain_url(folder: ItemPath) -> str:
+    """The domain that ours are in: the one without a name."""
+    return f"{store_url(folder)}/domain/_"
 
 
 def credential_url(folder: ItemPath, id: str) -> str:
-    return f"{store_url(folder)}/credential/{segment(id)}/config.xml"
+    return f"{domain_url(folder)}/credential/{segment(id)}/config.xml"

@@ -42,6 +42,14 @@ class Credential:
 
 
 @dataclass(frozen=True)
+class CredentialEntry:
+    """One of the credentials of a store, of whatever kind. Those without an id are numbered by Jenkins."""
+
+    id: str
+    description: str
+
+
+@dataclass(frozen=True)
 class UsernamePassword:
     """A credential to write."""
 
@@ -180,6 +188,13 @@ def read_items(value: Mapping[str, Any], parent: ItemPath = ()) -> list[tuple[It
         if "jobs" in each:
             found += read_items(each, path)
     return found
+
+
+def read_credentials(value: Mapping[str, Any]) -> list[CredentialEntry]:
+    """What is in a store, by its domains (jenkinsci/credentials-plugin, `CredentialsStoreAction.getDomains`)."""
+    domains = mapping_of(value["domains"], "domains").values()
+    listed = [each for domain in domains for each in list_of(mapping_of(domain, "a domain"), "credentials")]
+    return [CredentialEntry(text_of(each, "id"), text_of(each, "description")) for each in listed]
 
 
 def read_queue_item(value: Mapping[str, Any]) -> QueueItem:

@@ -14,6 +14,7 @@ from devops_reconciler.services.jenkins_types import (
     PIPELINE_CLASS,
     Build,
     Credential,
+    CredentialEntry,
     Item,
     ItemPath,
     LogChunk,
@@ -167,6 +168,10 @@ class FakeJenkins(Service):
     async def credential(self, folder: ItemPath, id: str) -> Credential | None:
         found = self.stored.get((folder, id))
         return Credential(id, "UsernamePassword", found.description, found.username) if found else None
+
+    @call
+    async def credentials(self, folder: ItemPath) -> list[CredentialEntry]:
+        return [CredentialEntry(id, each.description) for (path, id), each in self.stored.items() if path == folder]
 
     @call
     async def create_credential(self, folder: ItemPath, value: UsernamePassword) -> None:

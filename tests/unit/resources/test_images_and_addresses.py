@@ -66,6 +66,27 @@ async def test_an_unmarked_repository_is_taken_over_where_that_is_asked_for() ->
     assert (mark_in(made.description), made.private) == (ME, True)
 
 
+async def test_a_repository_that_was_taken_over_is_never_deleted_whoever_has_it_by_then() -> None:
+    first = Hand()
+    first.out.hub.add("acme", "shop", "theirs")
+    assert (await first.bring(REPOSITORY, policy(Adoption.IF_UNOWNED))).ready
+    next_one = Hand(first.out, me=OTHER)
+    assert (await next_one.bring(REPOSITORY, policy(Adoption.ALWAYS))).ready
+    assert mark_in(next_one.out.hub.held["acme/shop"].repository.description) == OTHER
+    outcome = await next_one.remove()
+    assert next_one.out.hub.held["acme/shop"].repository.description.startswith("Images, taken over")
+    assert "before it was taken over" in outcome.results[0].message + next_one.entry.note
+
+
+async def test_a_repository_of_ours_that_another_resource_takes_over_goes_with_that_one() -> None:
+    first = Hand()
+    await first.bring(REPOSITORY)
+    next_one = Hand(first.out, me=OTHER)
+    assert (await next_one.bring(REPOSITORY, policy(Adoption.ALWAYS))).ready
+    await next_one.remove()
+    assert next_one.out.hub.held == {}
+
+
 async def test_a_repository_that_is_ours_goes_with_its_object() -> None:
     hand = Hand()
     await hand.bring(REPOSITORY)

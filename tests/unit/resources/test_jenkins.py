@@ -75,6 +75,64 @@ async def test_an_unmarked_folder_is_taken_over_where_that_is_asked_for() -> Non
     assert ME in hand.out.jenkins.folders[("shop",)]
 
 
+def somebody_elses_folder(hand: Hand) -> None:
+    hand.out.jenkins.folders[("shop",)] = "Platform team"
+    hand.out.jenkins.configs[("shop",)] = folder_xml("Platform team")
+
+
+KEY = UsernamePassword("prod-deploy-key", "prod", "root", "s3cret")
+
+
+@pytest.mark.parametrize("adoption", [Adoption.IF_UNOWNED, Adoption.ALWAYS])
+@pytest.mark.parametrize("inside", ["job nightly", "credential prod-deploy-key"])
+async def test_an_unmarked_folder_with_what_others_have_in_it_is_taken_by_no_adoption(
+    adoption: Adoption, inside: str
+) -> None:
+    hand = Hand()
+    somebody_elses_folder(hand)
+    kind, name = inside.split()
+    if kind == "job":
+        hand.out.jenkins.configs[("shop", name)] = folder_xml("The team's job")
+    else:
+        hand.out.jenkins.stored[("shop",), name] = KEY
+    outcome = await hand.bring(FOLDER, policy(adoption))
+    assert hand.reason(outcome) == "OwnershipConflict"
+    assert name in hand.message(outcome)
+    assert ME in hand.message(outcome), "what somebody who may configure it can put into it"
+    await hand.remove()
+    assert hand.out.jenkins.folders == {("shop",): "Platform team"}
+    assert not [each for each in hand.out.line.calls if "update" in each or "delete" in each]
+
+
+async def test_a_folder_that_lost_its_mark_is_taken_back_with_what_is_ours_in_it() -> None:
+    hand = await with_job()
+    hand.out.jenkins.stored[("shop",), "git"] = replace(KEY, id="git", description=f"Credentials git ({ME})")
+    hand.out.jenkins.folders[("shop",)] = "edited"
+    assert (await hand.bring(FOLDER, policy(Adoption.IF_UNOWNED))).ready
+    assert ME in hand.out.jenkins.folders[("shop",)]
+
+
+async def test_at_rest_nobody_asks_for_what_is_in_a_folder() -> None:
+    hand = Hand()
+    await hand.bring(FOLDER, policy(Adoption.IF_UNOWNED))
+    await hand.bring(FOLDER, policy(Adoption.IF_UNOWNED))
+    assert hand.out.line.count("jenkins.credentials") == 0
+
+
+async def test_a_folder_with_credentials_of_others_is_not_deleted_until_they_are_gone() -> None:
+    hand = Hand()
+    assert (await hand.bring(FOLDER)).ready
+    hand.out.jenkins.stored[("shop",), KEY.id] = KEY
+    with pytest.raises(AssertionError, match=r"no end.*credential prod-deploy-key"):
+        await hand.remove()
+    assert list(hand.out.jenkins.stored) == [(("shop",), KEY.id)]
+
+    hand.out.jenkins.stored.clear()
+    hand.out.clock.advance(timedelta(hours=1))
+    await hand.remove()
+    assert hand.out.jenkins.folders == {}
+
+
 async def test_a_job_where_a_folder_should_be_is_refused_with_what_to_do() -> None:
     hand = Hand()
     job = PipelineJob(description="", git_url="x", credentials_id=None, script_path="J", parameters=())
