@@ -35,7 +35,7 @@ from ..engine.conditions import (
 from ..engine.ledger import Entry, EntryState
 from ..engine.lifecycle import release
 from ..engine.outcome import Outcome, StepResult, failed_step
-from ..inputs.subject import Subject, parse_spec
+from ..inputs.subject import Subject, controller, parse_spec
 from ..resources.argo_sync import INFO
 from ..resources.believing import not_credible
 from ..resources.environment import EnvironmentClaim, find, running
@@ -331,12 +331,19 @@ class DeploymentEnd(Telling):
         held = find(project, self.obj["spec"].get("environment", PRODUCTION))
         return held is not None and held.get("holder") == self.obj["metadata"]["name"]
 
+    def _tells_holder(self, project: dict[str, Any] | None) -> bool:
+        """Whether it is our project, and its status knows our environment: it may have lost its memory, and one that
+        was made anew under the same name never had it."""
+        owner = controller(self.obj)
+        ours = project is not None and (owner is None or owner.get("uid") == project["metadata"]["uid"])
+        return ours and find(project, self.obj["spec"].get("environment", PRODUCTION)) is not None
+
     async def clean_up(self) -> Outcome:
         """Remove what is ours; leave what a later record of the environment holds, what production uses by now, and
         what still runs our image."""
         project = await self._project_or_none()
         environment = self.obj["spec"].get("environment", PRODUCTION)
-        held = self._holds(project) if project is not None else await self._is_last()
+        held = self._holds(project) if self._tells_holder(project) else await self._is_last()
         mine = environment != PRODUCTION and held
         if not mine:
             # Production stays as it is, but with its project goes what its images were pulled with.
@@ -372,7 +379,7 @@ class DeploymentEnd(Telling):
         return outcome
 
     async def _is_last(self) -> bool:
-        """Without a project to tell who holds the environment: whether no later record has been at work on it.
+        """Where no project tells who holds the environment: whether no later record has been at work on it.
 
         Raises ExternalServiceError for a list without ourselves: it proves nothing.
         """

@@ -228,18 +228,26 @@ def surplus(records: Sequence[dict[str, Any]], holders: Mapping[str, str | None]
     project has lost its memory: nothing of that environment is given.
     """
     found: list[dict[str, Any]] = []
-    staying = [record for record in records if not rival(record).deleting]
-    targets = {target["metadata"]["name"] for _, target in targets_of_rollbacks(staying)}
-    environments = {(item.get("spec") or {}).get("environment", PRODUCTION) for item in records}
-    for environment in environments:
-        mine = [r for r in records if (r.get("spec") or {}).get("environment", PRODUCTION) == environment]
+    staying = [record for record in records if not _is_going(record)]
+    needed = {*holders.values(), *(target["metadata"]["name"] for _, target in targets_of_rollbacks(staying))}
+    # Each preview is an environment of its own, so there may be as many of them as records.
+    for environment, mine in _by_environment(records).items():
         if environment not in holders and any(stands(record) for record in mine):
             continue
-        healthy = last_healthy(staying, environment)
+        healthy = last_healthy((record for record in mine if not _is_going(record)), environment)
         finished = sorted((r for r in mine if rival(r).finished), key=lambda r: rival(r).order, reverse=True)
         for record in finished[limit:]:
-            metadata = record["metadata"]
-            needed = record is healthy or metadata["name"] in {*holders.values(), *targets}
-            if not needed and not metadata.get("deletionTimestamp"):
+            if record is not healthy and record["metadata"]["name"] not in needed and not _is_going(record):
                 found.append(record)
     return sorted(found, key=lambda record: rival(record).order)
+
+
+def _by_environment(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        found.setdefault((record.get("spec") or {}).get("environment", PRODUCTION), []).append(record)
+    return found
+
+
+def _is_going(record: dict[str, Any]) -> bool:
+    return bool(record["metadata"].get("deletionTimestamp"))

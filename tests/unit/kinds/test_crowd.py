@@ -204,6 +204,30 @@ def test_what_a_rollback_that_has_not_ended_may_go_back_to_stays(
     assert [each["metadata"]["name"] for each in found] == gone
 
 
+class Counted(dict[str, Any]):
+    """A record that knows how often it is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, name: str) -> Any:
+        Counted.looks += 1
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        Counted.looks += 1
+        return super().get(name, default)
+
+
+def test_many_ended_previews_cost_what_they_are_many_and_no_more() -> None:
+    def looks(count: int) -> int:
+        Counted.looks = 0
+        ended = [{**each, "spec": {"environment": each["metadata"]["name"]}} for each in records("pe " * count)]
+        assert surplus([Counted(each) for each in ended], {}, 1) == []
+        return Counted.looks
+
+    assert looks(60) <= 2.5 * looks(30)
+
+
 @pytest.mark.parametrize(
     ("text", "holders", "gone"),
     [("p+ px px px", {}, []), ("p+ px px q+ qx qx", {"q": "r3"}, ["r4"]), ("p+ px px", {"p": "r0"}, ["r1"])],

@@ -259,3 +259,51 @@ async def test_announcing_the_expiry_never_takes_the_environment_back_from_its_n
     life.out.line.before = take
     await life.turn("one")
     assert life.holder("pr-7") == "two"
+
+
+async def test_a_preview_whose_project_has_lost_its_memory_of_it_is_removed_all_the_same() -> None:
+    life = await live_preview()
+    before = life.see("shop", "DevOpsProject")
+    life.out.kubernetes.put(DEVOPS_PROJECT, TEAM, {**before, "status": {"observedGeneration": -1}})
+    await life.expire("one")
+    nothing_is_left(life)
+
+
+async def test_nor_does_a_project_that_was_made_anew_keep_what_is_left_of_the_one_before() -> None:
+    life = await live_preview()
+    before = life.see("shop", "DevOpsProject")
+    anew = {**before, "metadata": {**before["metadata"], "uid": "uid-of-another"}}
+    entry = {"name": "pr-7", "holder": "one-of-another"}
+    life.out.kubernetes.put(DEVOPS_PROJECT, TEAM, {**anew, "status": {"environments": [entry]}})
+    await life.expire("one")
+    nothing_is_left(life)
+
+
+async def test_what_a_later_deployment_has_put_there_stays_where_the_project_has_lost_its_memory() -> None:
+    life = await live_preview()
+    life.out.clock.advance(timedelta(seconds=5))
+    life.record("two", environment="pr-7", ttl="5000h")
+    await life.live("two")
+    before = life.see("shop", "DevOpsProject")
+    life.out.kubernetes.put(DEVOPS_PROJECT, TEAM, {**before, "status": {"observedGeneration": -1}})
+    life.out.clock.advance(timedelta(hours=2))
+    for _ in range(20):
+        verdict = await life.turn("one")
+        life.out.clock.advance(verdict.after or timedelta(seconds=1))
+    assert life.reason("one", "CleanupVerified") == "True/CleanupVerified"
+    assert "shop-pr-7" in life.out.argocd.apps
+
+
+async def live_preview() -> Life:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one", environment="pr-7", ttl="1h")
+    await life.live("one")
+    assert life.reason("one") == "True/Succeeded"
+    return life
+
+
+def nothing_is_left(life: Life) -> None:
+    assert "shop-pr-7" not in life.out.argocd.apps
+    assert not [record for record in life.out.godaddy.zones["example.com"] if "pr-7" in record.name]
