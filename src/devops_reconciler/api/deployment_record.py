@@ -163,7 +163,7 @@ class DeploymentRecordStatus(ResourceStatus):
     started_at: Timestamp | None = None
     """When the deployment began."""
     held_until: Timestamp | None = None
-    """When its project, suspended or in mode Plan, last held it back: limits of waiting for it count from then."""
+    """When a pause of its own or its project, suspended or in mode Plan, last held it back: limits count from then."""
     stopping_since: Timestamp | None = None
     """When it began to be stopped, because it was cancelled or superseded."""
     finished_at: Timestamp | None = None

@@ -256,6 +256,12 @@ class Ledger:
                 placed.append((place, entry))
         self.entries = [entry for _, entry in sorted(placed, key=lambda item: item[0])]
 
+    def resume(self, now: datetime) -> None:
+        """After a pause: what is waited for has its time anew, since nobody has looked at it meanwhile."""
+        for entry in self.entries:
+            if entry.started_at is not None:
+                entry.started_at = now
+
     @property
     def remaining(self) -> list[Entry]:
         """What may still be there, in the order of removal: the highest rank, then the last made, goes first."""

@@ -15,7 +15,7 @@ from ..api.faults import Fault
 from ..api.names import image_tag
 from ..api.project import DevOpsProjectSpec
 from ..deployment import application_facts, steps
-from ..engine.conditions import READY, say, summarise
+from ..engine.conditions import READY, SUSPENDED, say, summarise
 from ..engine.outcome import Outcome, failed_step
 from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
@@ -165,9 +165,9 @@ class DeploymentReconciliation(DeploymentEnd):
         if spec.mode is Mode.PLAN:
             text = "the project's mode is Plan: nothing is deployed until it is Apply"
             raise Waiting(text, after=self.world.settings.poll_interval, reason=Reason.PLANNED)
-        before = self.conditions.get(READY)
-        if before is not None and before.reason in HELD_BACK:
+        if self._was_held_back():
             self.fields["heldUntil"] = self.now
+            self.ledger.resume(self.now)
         if any(entry.attempts for entry in self.ledger.entries):
             return
         conditions = {c["type"]: c for c in (project.get("status") or {}).get("conditions") or ()}
@@ -178,6 +178,12 @@ class DeploymentReconciliation(DeploymentEnd):
                 text = f"the project is not set up, {part} is not True{said}"
                 self._wait_no_longer_than_setup(found, text)
                 raise Waiting(text, after=LOOK_AT_QUEUE, reason=Reason.DEPENDENCY_NOT_READY)
+
+    def _was_held_back(self) -> bool:
+        """Until this pass, by its project or by a pause of its own."""
+        before = self.conditions.get(READY)
+        paused = any(condition.type == SUSPENDED for condition in self.status.conditions)
+        return paused or (before is not None and before.reason in HELD_BACK)
 
     def _wait_no_longer_than_setup(self, part: dict[str, Any] | None, text: str) -> None:
         """Time counts from when the part was last as it should be: the queue before may have been long."""
