@@ -16,6 +16,7 @@ from typing import Any
 
 from .api.base import EffectivePolicy
 from .api.conditions import Reason
+from .api.errors import SecretNotFoundError
 from .api.names import plain_name
 from .engine.ledger import Ledger
 from .engine.outcome import Facts
@@ -35,7 +36,7 @@ from .resources.ingress import IngressRoute
 from .resources.jenkins_build import JenkinsBuild
 from .resources.namespace import DestinationNamespace, PreviewNamespace
 from .resources.secret_copy import SecretCopy
-from .resources.world import ExternalResource, World
+from .resources.world import World
 from .runtime.settings import Settings
 
 SECRET_STEP = "secret-"
@@ -52,6 +53,14 @@ class RollbackTarget:
     """`<repository>@<digest>`."""
     path: str | None = None
     """The folder of the manifests at that commit, where it is known."""
+
+
+@dataclass(frozen=True)
+class AbsentSecret:
+    """A Secret that is to be copied and cannot be had now. It ends nothing before the step that needs it."""
+
+    name: str
+    error: SecretNotFoundError
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ class Deployment:
     application: str
     route: Route
     rollback: RollbackTarget | None
-    secrets: tuple[SecretCopy, ...]
+    secrets: tuple[SecretCopy | AbsentSecret, ...]
     policies: dict[str, EffectivePolicy] = field(hash=False)
     """By component: jenkins, registry, argo, ingress, dns."""
 
@@ -142,7 +151,7 @@ def _environment(it: Deployment, make: _Steps, inherit: Callable[[], Awaitable[N
     found = [Step("claim", make.claim, argo, rank=3, before=inherit)]
     if it.place.local:
         found.append(Step("namespace", make.namespace, argo, rank=10))
-        found += [Step(f"{SECRET_STEP}{s.name}", _always(s), argo, rank=11) for s in it.secrets]
+        found += [Step(f"{SECRET_STEP}{s.name}", _copy(s), argo, rank=11) for s in it.secrets]
     if it.preview:
         found.append(Step("application", make.app, argo, rank=20))
     found.append(Step("release", make.release, argo, rank=21))
@@ -152,8 +161,13 @@ def _environment(it: Deployment, make: _Steps, inherit: Callable[[], Awaitable[N
     return found
 
 
-def _always(resource: ExternalResource) -> Callable[[Facts], ExternalResource]:
-    return lambda facts: resource
+def _copy(secret: SecretCopy | AbsentSecret) -> Callable[[Facts], SecretCopy]:
+    def resource(facts: Facts) -> SecretCopy:
+        if isinstance(secret, AbsentSecret):
+            raise secret.error
+        return secret
+
+    return resource
 
 
 class _Steps:

@@ -14,12 +14,12 @@ from ..api.deployment_record import (
     DeploymentRecordStatus,
     StepState,
 )
-from ..api.errors import ValidationError
+from ..api.errors import SecretNotFoundError, ValidationError
 from ..api.jenkins_settings import JenkinsSettingsSpec, ProjectFileStatus
 from ..api.names import application_name, default_preview_template, destination_namespace, preview_host
 from ..api.policies import ComponentName, DeletionPolicy
 from ..api.project import DevOpsProjectSpec
-from ..deployment import Deployment, RollbackTarget
+from ..deployment import AbsentSecret, Deployment, RollbackTarget
 from ..engine.ledger import Ledger
 from ..inputs.blocks import (
     Place,
@@ -132,7 +132,7 @@ def _is_productions(record: Record, what: str, field: str) -> ValidationError:
 
 async def _secrets(
     world: World, namespace: str, project: str, spec: DevOpsProjectSpec, place: Place, *, preview: bool
-) -> tuple[SecretCopy, ...]:
+) -> tuple[SecretCopy | AbsentSecret, ...]:
     if not place.local:
         return ()
     wanted: list[tuple[SecretRef, bool]] = []
@@ -140,9 +140,13 @@ async def _secrets(
         wanted.append((spec.registry.pull_secret_ref, True))
     if preview and spec.previews.tls_secret_ref is not None:
         wanted.append((spec.previews.tls_secret_ref, False))
-    copies = []
+    copies: list[SecretCopy | AbsentSecret] = []
     for ref, pull in wanted:
-        found = await project_secret(world, namespace, ref)
+        try:
+            found = await project_secret(world, namespace, ref)
+        except SecretNotFoundError as error:
+            copies.append(AbsentSecret(ref.name, error))
+            continue
         copies.append(
             SecretCopy(
                 namespace=place.namespace,

@@ -29,7 +29,7 @@ from .deployment_end import DeploymentEnd
 from .deployment_inputs import deployment_of
 from .devops_project import PROJECT_PARTS, ROLLBACK_PARTS
 from .inheritance import inherit
-from .patience import ASK_AGAIN, bear
+from .patience import ASK_AGAIN, bear, bear_absent_secrets
 from .progress import fault_in, news_of, percent_done, step_statuses, time_left
 from .reconcile import Verdict, is_paused
 from .step_conditions import step_condition
@@ -233,6 +233,7 @@ class DeploymentReconciliation(DeploymentEnd):
     async def _progress(self, outcome: Outcome) -> Verdict:
         """The steps' outcome as status, conditions and heartbeats."""
         self._bear(outcome)
+        bear_absent_secrets(outcome, self.conditions, self.now)
         before, percent_before = self.status.steps, self.status.percent
         self.date_retries(outcome)
         after = step_statuses(outcome, self.ledger, before, self.now)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import pytest
 
 from devops_reconciler.api.errors import CredentialsError
-from devops_reconciler.kinds.patience import PATIENCE
+from devops_reconciler.kinds.patience import ASK_AGAIN, PATIENCE
+from devops_reconciler.services.kubernetes import SECRET
+from tests.unit.world import TEAM
 
 from .life import Life
 
@@ -79,3 +83,54 @@ async def test_a_refusal_while_the_inputs_are_read_ends_no_deployment_either() -
 
     assert life.reason("one") == "True/Succeeded"
     assert len(life.out.jenkins.triggers) == 1
+
+
+def with_pull_secret() -> Life:
+    life = Life()
+    pull_secret(life)
+    life.project(registry={"pullSecretRef": {"name": "pull"}})
+    life.set_up()
+    life.out.jenkins.build_time = timedelta(minutes=20)
+    life.record("one")
+    return life
+
+
+def pull_secret(life: Life) -> None:
+    life.out.secret("pull", {".dockerconfigjson": "{}"}, type="kubernetes.io/dockerconfigjson")
+
+
+async def at(life: Life, step: str) -> None:
+    for _ in range(2000):
+        if life.status("one").get("step") == step:
+            return
+        verdict = await life.turn("one")
+        life.out.clock.advance(verdict.after or timedelta(seconds=1))
+    raise AssertionError(f"{step} is not reached: {life.status('one')}")
+
+
+@pytest.mark.parametrize("step", ["build", "sync"])
+async def test_a_secret_that_is_absent_for_a_moment_ends_no_deployment(step: str) -> None:
+    life = with_pull_secret()
+    life.out.argocd.sync_time = timedelta(minutes=1)
+    await at(life, step)
+    life.out.kubernetes.remove(SECRET, TEAM, "pull")
+    await life.turn("one")
+    pull_secret(life)
+    life.out.clock.advance(ASK_AGAIN)
+    await life.live("one", most=2000)
+    assert life.reason("one") == "True/Succeeded"
+    assert life.condition("one", "CredentialsReady") is None
+
+
+async def test_a_secret_that_stays_absent_ends_the_deployment_a_minute_after_its_step_is_reached() -> None:
+    life = with_pull_secret()
+    await at(life, "build")
+    life.out.kubernetes.remove(SECRET, TEAM, "pull")
+    await at(life, "secret-pull")
+    assert life.status("one")["build"]["number"] == 1
+    said = life.condition("one", "CredentialsReady")
+    assert said is not None
+    assert (said["status"], said["reason"]) == ("False", "SecretNotFound")
+    await life.live("one")
+    assert life.reason("one") == "True/SecretNotFound"
+    assert PATIENCE <= life.out.clock.now() - datetime.fromisoformat(said["lastTransitionTime"]) < PATIENCE * 2
