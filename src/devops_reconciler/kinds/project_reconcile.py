@@ -12,7 +12,7 @@ from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION, StepState
 from ..api.errors import ReconcilerError
 from ..api.project import DevOpsProjectSpec, DevOpsProjectStatus
-from ..engine.conditions import details
+from ..engine.conditions import CLEANUP_VERIFIED, details
 from ..engine.outcome import Outcome, StepResult, failed_step
 from ..engine.pipeline import Pipeline, Step
 from ..engine.resource import Resource
@@ -37,6 +37,9 @@ HISTORY = "history"
 """In place of a step: old records are removed."""
 PRUNE_AT_ONCE = 10
 """How many old records go in one pass: a wrong view costs no more before somebody sees it."""
+ENDED_KEPT = 100
+"""Of how many previews whose clean-up is proven records stay. `historyLimit` counts for each, and each pull request
+makes one: without an end to them every pass would read all that there have ever been."""
 SETTLED = (StepState.SUCCEEDED, StepState.SKIPPED, StepState.FAILED)
 
 
@@ -219,9 +222,12 @@ def leaving(there: Any, wanted: Any) -> Any:
     return there if there == DeletionPolicy.ORPHAN else wanted
 
 
-def surplus(records: Sequence[dict[str, Any]], holders: Mapping[str, str | None], limit: int) -> list[dict[str, Any]]:
+def surplus(
+    records: Sequence[dict[str, Any]], holders: Mapping[str, str | None], limit: int, ended: int = ENDED_KEPT
+) -> list[dict[str, Any]]:
     """Finished records of each environment beyond the newest `limit`, without those that hold one; the oldest first.
 
+    With them all those of previews that have ended, beyond the newest `ended` of these.
     The last healthy one of each stays, too: it runs on where later ones have failed, and is the way back. So does what
     a rollback that has not ended may go back to, whatever its environment.
     `holders` is by environment. Where a deployment has succeeded and nobody holds its environment, the status of the
@@ -231,12 +237,18 @@ def surplus(records: Sequence[dict[str, Any]], holders: Mapping[str, str | None]
     staying = [record for record in records if not _is_going(record)]
     needed = {*holders.values(), *(target["metadata"]["name"] for _, target in targets_of_rollbacks(staying))}
     # Each preview is an environment of its own, so there may be as many of them as records.
-    for environment, mine in _by_environment(records).items():
+    environments = _by_environment(records)
+    over = [mine for name, mine in environments.items() if name not in holders and _has_ended(name, mine)]
+    over.sort(key=lambda mine: max(rival(record).order for record in mine), reverse=True)
+    long_over = {id(record) for mine in over[ended:] for record in mine}
+    for environment, mine in environments.items():
         if environment not in holders and any(stands(record) for record in mine):
             continue
         healthy = last_healthy((record for record in mine if not _is_going(record)), environment)
         finished = sorted((r for r in mine if rival(r).finished), key=lambda r: rival(r).order, reverse=True)
-        for record in finished[limit:]:
+        for index, record in enumerate(finished):
+            if index < limit and id(record) not in long_over:
+                continue
             if record is not healthy and record["metadata"]["name"] not in needed and not _is_going(record):
                 found.append(record)
     return sorted(found, key=lambda record: rival(record).order)
@@ -247,6 +259,14 @@ def _by_environment(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[st
     for record in records:
         found.setdefault((record.get("spec") or {}).get("environment", PRODUCTION), []).append(record)
     return found
+
+
+def _has_ended(environment: str, records: Sequence[dict[str, Any]]) -> bool:
+    """Whether a preview has expired, with proof that all of it is gone, and nothing of it is under way or to come."""
+    newest = max(records, key=lambda record: rival(record).order)
+    conditions = (newest.get("status") or {}).get("conditions") or ()
+    verified = any(c["type"] == CLEANUP_VERIFIED and c["status"] == "True" for c in conditions)
+    return environment != PRODUCTION and verified and all(rival(record).finished for record in records)
 
 
 def _is_going(record: dict[str, Any]) -> bool:

@@ -134,7 +134,8 @@ def test_previews_that_count_are_those_held_and_those_asked_for_before() -> None
 
 
 def records(text: str) -> list[dict[str, Any]]:
-    """Records from words, oldest first: the environment, `+` succeeded, `x` failed, `e` expired, `-` being deleted.
+    """Records from words, oldest first: the environment, `+` succeeded, `x` failed, `e` expired, `v` with its clean-up
+    verified, `-` being deleted.
 
     `<` and a name make it a rollback to that one, `<last` one to the last healthy one.
     """
@@ -149,7 +150,9 @@ def records(text: str) -> list[dict[str, Any]]:
         conditions = [{"type": "Finished", "status": "True", "reason": result}] if ended else []
         if "e" in word:
             conditions.append({"type": "Expired", "status": "True", "reason": "Expired"})
-        spec = {"environment": word.rstrip("+-xe")}
+        if "v" in word:
+            conditions.append({"type": "CleanupVerified", "status": "True", "reason": "CleanupVerified"})
+        spec = {"environment": word.rstrip("+-xev")}
         if back:
             spec["rollbackTo"] = back.replace("last", LAST_HEALTHY)
         found.append({"metadata": metadata, "spec": spec, "status": {"conditions": conditions}})
@@ -201,6 +204,28 @@ def test_what_a_rollback_that_has_not_ended_may_go_back_to_stays(
     text: str, holders: dict[str, str | None], gone: list[str]
 ) -> None:
     found = surplus(records(text), holders, 1)
+    assert [each["metadata"]["name"] for each in found] == gone
+
+
+@pytest.mark.parametrize(
+    ("text", "holders", "gone"),
+    [
+        ("aev bev cev dev", {}, ["r0", "r1"]),
+        ("aev aev bev cev aev", {}, ["r2"]),
+        ("aev ax bev cev dev", {}, ["r2"]),
+        ("ax aev bev cev dev", {}, ["r0", "r1", "r2"]),
+        ("aev bev cev de", {}, ["r0"]),
+        ("aev b+ cev dev", {"b": "r1"}, ["r0"]),
+        ("aev b cev dev", {}, ["r0"]),
+        ("aev- bev cev dev", {}, ["r1"]),
+        ("productionev bev cev dev", {}, ["r1"]),
+        ("aev bev cev d<r0", {}, []),
+    ],
+)
+def test_of_previews_that_have_ended_the_newest_leave_their_records(
+    text: str, holders: dict[str, str | None], gone: list[str]
+) -> None:
+    found = surplus(records(text), holders, 10, ended=2)
     assert [each["metadata"]["name"] for each in found] == gone
 
 
