@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -112,11 +113,12 @@ def test_every_field_of_a_spec_comes_back_from_the_jobs_xml_and_changes_no_eleme
     job = JenkinsJob(folder=folder, name="shop", git_url=url, script_path=script, parameters=parameters)
     plain = JenkinsJob(folder="a", name="shop", git_url="b", script_path="c", parameters=dict.fromkeys(parameters, "d"))
     wanted = job._wanted(ME)
+    said = replace(wanted, parameters=tuple(replace(each, any_type=False) for each in wanted.parameters))
     written = pipeline_xml(wanted)
-    assert read_pipeline(written) == wanted
+    assert read_pipeline(written) == said
     assert tree(written) == tree(pipeline_xml(plain._wanted(ME)))
     merged = merge_pipeline(pipeline_xml(plain._wanted(ME)), wanted)
-    assert read_pipeline(merged) == wanted
+    assert read_pipeline(merged) == said
     assert tree(merged) == tree(written)
 
 
