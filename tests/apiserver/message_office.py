@@ -12,6 +12,7 @@ from typing import Any
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from devops_reconciler.api.heartbeat import heartbeat
 from devops_reconciler.api.messages import InboundMessage
@@ -146,10 +147,16 @@ class Office:
             return queue.declaration_result.message_count or 0
 
     async def waiting(self, name: str, count: int) -> None:
-        """Wait until a queue holds so many: what a consumer leaves behind comes back in the broker's own time."""
+        """Wait until a queue holds so many: what a consumer leaves behind comes back in the broker's own time.
+
+        The queue itself may come back, too.
+        """
 
         async def there() -> bool:
-            return await self.count(name) == count
+            try:
+                return await self.count(name) == count
+            except ChannelNotFoundEntity:
+                return False
 
         await eventually(there, f"{count} messages are in {name}", LONG)
 
