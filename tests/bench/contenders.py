@@ -59,7 +59,8 @@ async def running_in(
 
     `pinned`: their source is a commit, of which Git is asked once, and not a branch.
     """
-    sample = await stage.sample("shared")
+    # Of its own: what an operator that stopped has left at Argo CD for a source is in the way of its next users.
+    sample = await stage.sample(namespace)
     git = {"url": sample.url, "branch": await sample.head() if pinned else "main"}
     collections = [path(plural, namespace=namespace) for plural in mix]
     wanted = partial(children, namespace, prefix, git, mix=mix)
