@@ -18,11 +18,11 @@ from ..engine.pipeline import Pipeline, Step
 from ..engine.resource import Resource
 from ..inputs.subject import FORCE_ANNOTATION, Subject, controller
 from ..resources.child import CHILD_KINDS, contains
-from ..resources.environment import last_healthy, stands, targets_of_rollbacks
+from ..resources.environment import last_healthy, stands, targets_of_rollbacks, true_conditions
 from ..resources.marks import PROJECT_LABEL
 from ..resources.world import World
 from ..services.kubernetes import DEPLOYMENT_RECORD
-from .crowd import rival
+from .crowd import Rival, rival
 from .devops_project import CHILDREN, PROJECT_PARTS, removal_policies_of_children
 from .left_behind import asked
 from .planning import plan_of_project
@@ -233,41 +233,30 @@ def surplus(
     `holders` is by environment. Where a deployment has succeeded and nobody holds its environment, the status of the
     project has lost its memory: nothing of that environment is given.
     """
-    found: list[dict[str, Any]] = []
-    staying = [record for record in records if not _is_going(record)]
+    environments: dict[str, list[tuple[Rival, dict[str, Any]]]] = {}
+    newest_first = sorted(((rival(record), record) for record in records), key=lambda it: it[0].order, reverse=True)
+    for it in newest_first:
+        environments.setdefault(it[0].environment, []).append(it)
+    staying = [record for me, record in newest_first if not me.deleting]
     needed = {*holders.values(), *(target["metadata"]["name"] for _, target in targets_of_rollbacks(staying))}
+    # By their newest records, as the environments are.
+    over = [name for name, mine in environments.items() if name not in holders and _has_ended(mine)]
+    long_over = set(over[ended:])
+    found: list[tuple[Rival, dict[str, Any]]] = []
     # Each preview is an environment of its own, so there may be as many of them as records.
-    environments = _by_environment(records)
-    over = [mine for name, mine in environments.items() if name not in holders and _has_ended(name, mine)]
-    over.sort(key=lambda mine: max(rival(record).order for record in mine), reverse=True)
-    long_over = {id(record) for mine in over[ended:] for record in mine}
     for environment, mine in environments.items():
-        if environment not in holders and any(stands(record) for record in mine):
+        if environment not in holders and any(stands(record) for _, record in mine):
             continue
-        healthy = last_healthy((record for record in mine if not _is_going(record)), environment)
-        finished = sorted((r for r in mine if rival(r).finished), key=lambda r: rival(r).order, reverse=True)
-        for index, record in enumerate(finished):
-            if index < limit and id(record) not in long_over:
-                continue
-            if record is not healthy and record["metadata"]["name"] not in needed and not _is_going(record):
-                found.append(record)
-    return sorted(found, key=lambda record: rival(record).order)
+        healthy = last_healthy((record for me, record in mine if not me.deleting), environment)
+        finished = [(me, record) for me, record in mine if me.finished]
+        for me, record in finished[0 if environment in long_over else limit :]:
+            if record is not healthy and me.name not in needed and not me.deleting:
+                found.append((me, record))
+    return [record for _, record in sorted(found, key=lambda it: it[0].order)]
 
 
-def _by_environment(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        found.setdefault((record.get("spec") or {}).get("environment", PRODUCTION), []).append(record)
-    return found
-
-
-def _has_ended(environment: str, records: Sequence[dict[str, Any]]) -> bool:
+def _has_ended(newest_first: Sequence[tuple[Rival, dict[str, Any]]]) -> bool:
     """Whether a preview has expired, with proof that all of it is gone, and nothing of it is under way or to come."""
-    newest = max(records, key=lambda record: rival(record).order)
-    conditions = (newest.get("status") or {}).get("conditions") or ()
-    verified = any(c["type"] == CLEANUP_VERIFIED and c["status"] == "True" for c in conditions)
-    return environment != PRODUCTION and verified and all(rival(record).finished for record in records)
-
-
-def _is_going(record: dict[str, Any]) -> bool:
-    return bool(record["metadata"].get("deletionTimestamp"))
+    newest, record = newest_first[0]
+    verified = CLEANUP_VERIFIED in true_conditions(record)
+    return newest.environment != PRODUCTION and verified and all(me.finished for me, _ in newest_first)

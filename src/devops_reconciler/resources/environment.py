@@ -193,7 +193,7 @@ def targets_of_rollbacks(records: Sequence[dict[str, Any]]) -> list[tuple[dict[s
     found = []
     for record in records:
         wanted = (record.get("spec") or {}).get("rollbackTo")
-        if wanted is None or "Finished" in _true_conditions(record):
+        if wanted is None or "Finished" in true_conditions(record):
             continue
         if wanted == LAST_HEALTHY:
             targets = _healthy(records, _environment_of(record))[:2]
@@ -205,7 +205,7 @@ def targets_of_rollbacks(records: Sequence[dict[str, Any]]) -> list[tuple[dict[s
 
 def stands(record: dict[str, Any]) -> bool:
     """Whether what it deployed must be there: it has succeeded, and has not expired."""
-    true = _true_conditions(record)
+    true = true_conditions(record)
     return true.get("Finished") == Reason.SUCCEEDED and "Expired" not in true
 
 
@@ -213,7 +213,7 @@ def _environment_of(record: dict[str, Any]) -> str:
     return str((record.get("spec") or {}).get("environment", PRODUCTION))
 
 
-def _true_conditions(record: dict[str, Any]) -> dict[str, str]:
+def true_conditions(record: dict[str, Any]) -> dict[str, str]:
     """The conditions that are True, with the reason of each."""
     conditions = (record.get("status") or {}).get("conditions") or ()
     return {c["type"]: c["reason"] for c in conditions if c["status"] == "True"}
