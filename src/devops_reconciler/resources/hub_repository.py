@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..api.names import plain_name
 from ..engine.resource import ABSENT, Intent, Observation
+from ..services.dockerhub import Repository
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from .environment import running
 from .image import Image
@@ -35,7 +36,9 @@ class HubRepository(ExternalResource):
         return f"{self.namespace}/{self.repository}"
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        found = await world.hub.repository(self.namespace, self.repository)
+        return self._as_it_is(await world.hub.repository(self.namespace, self.repository))
+
+    def _as_it_is(self, found: Repository | None) -> Observation:
         if found is None:
             return ABSENT
         drift = ("private",) if found.private != self.private else ()
@@ -52,11 +55,10 @@ class HubRepository(ExternalResource):
         await world.hub.update_repository(self.namespace, self.repository, description=description, private=private)
 
     async def _title(self, world: World, seen: Observation) -> str:
-        return TAKEN if seen.owner is None or await self._was_taken(world) else MADE
-
-    async def _was_taken(self, world: World) -> bool:
+        if seen.owner is None:
+            return TAKEN
         found = await world.hub.repository(self.namespace, self.repository)
-        return found is not None and TAKEN in found.description
+        return TAKEN if found is not None and TAKEN in found.description else MADE
 
     async def delete(self, world: World, me: str, seen: Observation) -> None:
         await world.hub.delete_repository(self.namespace, self.repository)
@@ -72,10 +74,11 @@ class HubRepositoryRemoval(HubRepository):
     """
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        seen = await super().observe(world, me, intent)
-        if not seen.exists or seen.owner != me:
+        found = await world.hub.repository(self.namespace, self.repository)
+        seen = self._as_it_is(found)
+        if found is None or seen.owner != me:
             return seen
-        if await self._was_taken(world):
+        if TAKEN in found.description:
             return replace(seen, wanted_by="whoever had it before it was taken over")
         if not self.user:
             return seen
