@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -17,14 +16,6 @@ from tests.unit.messages.broker import turns
 from .replicas import SYSTEM, Place, Replica
 
 DOWN = ExternalServiceError("kubernetes: no answer", service="kubernetes")
-
-
-@pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    place = Place()
-    yield place
-    for replica in place.replicas:
-        await replica.kill()
 
 
 async def test_the_lease_goes_before_all_other_requests(place: Place) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,14 +21,6 @@ from .replicas import PLACE, SYSTEM, Place
 
 AWAY = "rabbitmq_connection: no messages are taken"
 NAME = "devops-reconciler"
-
-
-@pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    place = Place()
-    yield place
-    for replica in place.replicas:
-        await replica.kill()
 
 
 def asked_by(place: Place) -> str:

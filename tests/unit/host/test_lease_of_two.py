@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from devops_reconciler.api.errors import ExternalServiceError
@@ -16,14 +14,6 @@ from .replicas import SYSTEM, Place
 
 NAME = "devops-reconciler"
 LONG = APART.total_seconds() + 5
-
-
-@pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    place = Place()
-    yield place
-    for replica in place.replicas:
-        await replica.kill()
 
 
 async def test_a_standby_of_one_that_watches_other_namespaces_is_not_well_and_names_both(place: Place) -> None:
