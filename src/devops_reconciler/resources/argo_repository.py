@@ -66,12 +66,13 @@ class ArgoRepository(ExternalResource):
         if await sharing.leaves_login(marked):
             # Nobody can tell later whether the other one's is still there: so ours is not taken for written.
             return replace(seen, drift=(), attested=True, interim=True)
-        return replace(seen, attested=sharing.is_attested(marked, (self.username, self.password_version)))
+        return replace(seen, attested=sharing.is_attested(marked, self._login))
 
     async def _there(self, world: World) -> Observation:
         """What is there, with the very mark that it has."""
         found = await world.argocd.repository(self.url)
         if found is None:
+            self._sharing(world).forget()
             return ABSENT
         # Argo CD 3.5 shows no user name, older ones do: what is not shown is no drift, or it would be written for ever.
         shown = found.get("username")
@@ -82,7 +83,11 @@ class ArgoRepository(ExternalResource):
 
     def _sharing(self, world: World) -> Sharing:
         private = is_private(world, {"secret": self.secret, "username": self.username})
-        return Sharing(world, self.url, self.user, self.secret or OPERATORS, private)
+        return Sharing(world, self.url, self.user, self.secret or OPERATORS, private, self.acting_since(world))
+
+    @property
+    def _login(self) -> tuple[str, str]:
+        return self.username, self.password_version
 
     def _body(self, me: str) -> dict[str, Any]:
         login = {"username": self.username, "password": self.password.get_secret_value()} if self.username else {}
@@ -90,17 +95,22 @@ class ArgoRepository(ExternalResource):
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
         """Raises ConflictError where its login would serve another namespace, or would be that one's."""
-        await self._sharing(world).check_create()
+        sharing = self._sharing(world)
+        await sharing.check_create()
         try:
             await world.argocd.create_repository(self._body(me))
         except ConflictError as error:
             text = f"Argo CD has {self.url} since a moment ago; whose it is shows at the next look"
             raise Waiting(text, after=LOOK_AGAIN) from error
+        sharing.wrote(me, self._login)
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
         """Without a Secret the login of another project of the namespace stays. Raises ConflictError as `create`."""
-        if await self._sharing(world).may_write():
+        sharing = self._sharing(world)
+        if await sharing.may_write():
+            sharing.forget()
             await world.argocd.update_repository(self._body(me))
+            sharing.wrote(me, self._login)
             await world.argocd.retest_repository(self.url)
 
 

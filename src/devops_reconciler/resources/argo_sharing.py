@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ..api.errors import ConflictError, ExternalServiceError
+from ..runtime.clock import Instant
 from ..runtime.logs import get_logger
+from ..services.argocd import plain_url
 from ..services.rounds import FRESH
 from .argo_users import OPERATORS, User, as_known, user_now, users_in
 from .believing import not_credible
@@ -28,6 +30,18 @@ WAY_OUT = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The mark and the login of the last write to a repository, answered while this replica was the one that acts.
+
+    `since` is when it had become that: in a time of another one, that one may have written over it.
+    """
+
+    mark: str
+    login: tuple[str, str]
+    since: Instant | None
+
+
 @dataclass(frozen=True)
 class Sharing:
     """A repository as one of its users sees it: `user` is namespace and name of the ArgoSettings.
@@ -41,6 +55,8 @@ class Sharing:
     secret: str
     """The project's Secret that is wanted for it, or OPERATORS."""
     private: bool
+    since: Instant | None
+    """Since when this replica is the one that acts; None where nobody else does."""
 
     async def owner(self, me: str, mark: str, marked: User | None) -> str:
         """Who owns what has the `mark` of another resource of this installation: `me` where it is shared.
@@ -126,9 +142,22 @@ class Sharing:
     def is_attested(self, marked: User | None, login: tuple[str, str]) -> bool:
         """Whether the login that came with the mark of another one is ours too.
 
-        Who writes a login sets its mark with it; so what the marked one has proven to have written is what is there.
+        Who writes a login sets its mark with it; so what the marked one has written last, as we know or it has proven
+        in its status, is what is there.
         """
-        return self.secret == OPERATORS and marked is not None and marked.has_operators(self.url, login)
+        if self.secret != OPERATORS or marked is None or not marked.wants_operators(self.url):
+            return False
+        ours = Written(marked.mark, login, self.since)
+        return self.world.argo_logins.get(plain_url(self.url)) == ours or marked.has_operators(self.url, login)
+
+    def wrote(self, mark: str, login: tuple[str, str]) -> None:
+        """All who come after this write know what is there, before any status tells it."""
+        if not self.private:
+            self.world.argo_logins[plain_url(self.url)] = Written(mark, login, self.since)
+
+    def forget(self) -> None:
+        """What was written is not there, or may have been written over."""
+        self.world.argo_logins.pop(plain_url(self.url), None)
 
     async def is_to_mark(self, mark: str, marked: User | None) -> bool:
         """Whether what has the `mark` of another resource, and is shared, is to have our login and our mark.

@@ -71,10 +71,13 @@ class User:
         """Whether it has it, and goes on to have it, with a Secret."""
         return self.secret != OPERATORS and self.wants(url) and self.holds(url) and not self.deleting
 
+    def wants_operators(self, url: str) -> bool:
+        """Whether it goes on to have it with the operator's account."""
+        return self.wants(url) and self.secret == OPERATORS and not self.deleting
+
     def has_operators(self, url: str, login: tuple[str, str]) -> bool:
-        """Whether it has it, and goes on to have it, with just that login of the operator's account."""
-        proven = any(each.login == login and not each.private for each in self.held if same_url(each.url, url))
-        return self.wants(url) and self.secret == OPERATORS and proven and not self.deleting
+        """Whether it has proven to have it with just that login of the operator's account."""
+        return any(each.login == login and not each.private for each in self.held if same_url(each.url, url))
 
     def is_private(self, url: str) -> bool:
         """Whether it reads the repository with a login of its own, or did so last."""

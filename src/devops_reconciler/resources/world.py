@@ -68,6 +68,8 @@ class World:
     """By namespace: who uses which repository of Argo CD, as last read (`argo_users`)."""
     argo_gone: set[str] = field(default_factory=set)
     """The marks on them that are nobody's: a UID never comes again."""
+    argo_logins: dict[str, Any] = field(default_factory=dict)
+    """By URL: which login of the operator's account we have written to a repository there (`argo_sharing`)."""
     builds: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The facts of builds under way, by key, as the last look found them: what is known needs no search."""
     homes: dict[str, str] = field(default_factory=dict)

@@ -377,10 +377,11 @@ class ArgoCD:
 
 def same_url(one: str, other: str) -> bool:
     """Whether Argo CD takes two repository URLs for one: case, a final `.git` and slashes make no difference."""
-    return _plain(one) == _plain(other)
+    return plain_url(one) == plain_url(other)
 
 
-def _plain(url: str) -> str:
+def plain_url(url: str) -> str:
+    """One spelling of all that Argo CD takes for one repository URL."""
     return url.strip().lower().removesuffix("/").removesuffix(".git")
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.runtime.clock import Instant
+from devops_reconciler.runtime.fence import Fence
 from devops_reconciler.services.kubernetes import ARGO_SETTINGS
 from tests.unit.world import TEAM, Outside
 
@@ -246,6 +249,49 @@ async def test_who_comes_without_a_secret_where_one_is_lists_and_writes_nothing(
     assert (await second.bring()).ready
     assert registered(out) == there
     assert (writes(out), lists(out)) == before
+
+
+@pytest.mark.parametrize("namespace", [TEAM, B])
+async def test_of_all_who_come_at_one_time_with_the_operators_account_one_writes(out: Outside, namespace: str) -> None:
+    """Before anybody's status tells what it has written."""
+    every = [Project(out, TEAM if not number else namespace, f"shop-{number}") for number in range(10)]
+    for each in every:
+        each.login = "operators"
+    out.line.wire = lambda _: asyncio.sleep(0)
+    outcomes = await asyncio.gather(*(each.hand.bring(each.repository) for each in every))
+    assert all(each.ready for each in outcomes)
+    assert registered(out)["password"] == "operators"
+    assert out.line.count("argocd.update_repository") == 0
+    assert lists(out) <= 2 * len(out.world.settings.reconciler_namespaces)
+
+
+async def test_a_write_that_may_not_have_come_proves_nothing_to_the_others(out: Outside) -> None:
+    first, second, third = (Project(out, TEAM, name) for name in ("shop", "other", "third"))
+    first.login = "operators"
+    await first.hand.bring(first.repository)
+    for each in (first, second, third):
+        each.login = "operators-new"
+    out.line.fail("argocd.update_repository", ExternalServiceError("away", service="argocd"))
+    await first.hand.once(first.repository)
+    for each in (second, third):
+        done = writes(out)
+        await each.hand.bring(each.repository)
+        assert registered(out)["password"] == "operators-new"
+    assert writes(out) == done, "the last one finds it written, though no status says so"
+
+
+async def test_what_was_written_before_another_replica_acted_proves_nothing(out: Outside) -> None:
+    first, second = Project(out, TEAM, "shop"), Project(out, TEAM, "other")
+    fence = Fence(out.clock)
+    out.world = replace(out.world, fence=fence)
+    first.login = second.login = "operators"
+    fence.open_for(timedelta(hours=1), Instant.of(out.clock))
+    await first.hand.bring(first.repository)
+    fence.close()
+    out.argocd.repos[0]["password"] = "operators-new"
+    fence.open_for(timedelta(hours=1), Instant.of(out.clock))
+    await second.hand.bring(second.repository)
+    assert registered(out)["password"] == "operators"
 
 
 async def test_one_list_serves_all_who_write_at_one_time(out: Outside) -> None:
