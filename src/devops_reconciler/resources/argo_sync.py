@@ -57,7 +57,7 @@ class ArgoSync(ExternalResource):
             after = pause_since(now, longest, view.operation_started_at, asked)
             message = f"sync of {self.name}: {view.operation_phase or 'asked for'}"
             return Observation(exists=True, ready=False, message=message, after=after)
-        if view.operation_phase == "Error" and any(text in view.operation_message for text in PASSING):
+        if view.operation_phase == "Error" and view.operation_says(*PASSING):
             return ABSENT
         if view.operation_phase != "Succeeded":
             text = f"sync of {self.name} {view.operation_phase}: {view.operation_message or 'Argo CD gives no cause'}"

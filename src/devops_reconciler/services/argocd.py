@@ -22,6 +22,7 @@ from ..runtime.logs import get_logger
 from .argocd_auth import Auth, SessionAuth, TokenAuth
 from .argocd_calls import BUSY_AFTER, Calls, Json, Query, flag, mixed_source, path_of, unreadable_repository
 from .argocd_stream import watch_events
+from .argocd_view import HiddenText
 from .http import DETAIL_LIMIT, Http
 from .shared_reads import SharedReads
 
@@ -366,7 +367,9 @@ class ArgoCD:
         """
         said = {part: found[part] for part in ("status", "nodes") if part in found}
         text = "\n".join(_messages(said))
-        return found if self._http.hidden(text) == text else {**found, **_with_messages(said, self._http.hidden)}
+        if self._http.hidden(text) == text:
+            return found
+        return {**found, **_with_messages(said, lambda each: HiddenText(self._http.hidden(each), each))}
 
     def _named(self, operation: str, found: Json, name: str) -> Json:
         metadata = found.get("metadata")

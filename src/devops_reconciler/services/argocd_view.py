@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,20 @@ from .argocd_calls import Json
 
 RUNNING_REASONS = frozenset({"Running", "Completed", "Succeeded", "ContainerCreating", "PodInitializing", "Pending"})
 """Values of a pod's "Status Reason" that are no fault."""
+
+
+class HiddenText(str):
+    """Words of Argo CD without secrets. `unhidden` is what it has said: it is judged by that, and never shows it."""
+
+    unhidden: str
+
+    def __new__(cls, text: str, unhidden: str) -> HiddenText:
+        self = super().__new__(cls, text)
+        self.unhidden = unhidden
+        return self
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # for copies: str gives one argument
+        return str(self), self.unhidden
 
 
 class ApplicationView:
@@ -114,13 +128,20 @@ class ApplicationView:
     @property
     def operation_message(self) -> str:
         """What the operation says, with the words of each object that could not be applied."""
-        parts = [_str(self._state.get("message"))]
+        return "; ".join(self._operation_words(_str))
+
+    def operation_says(self, *texts: str) -> bool:
+        """Whether one of these texts is in it, whatever is hidden there from those who read it."""
+        return any(text in word for word in self._operation_words(_unhidden) for text in texts)
+
+    def _operation_words(self, text_of: Callable[[Any], str]) -> list[str]:
+        parts = [text_of(self._state.get("message"))]
         for item in _list(_dict(self._state.get("syncResult")).get("resources")):
             resource = _dict(item)
             bad = resource.get("status") == "SyncFailed" or resource.get("hookPhase") in ("Failed", "Error")
             if bad:
-                parts.append(f"{_identity(resource)}: {_str(resource.get('message')) or 'failed'}")
-        return "; ".join(part for part in parts if part)
+                parts.append(f"{_identity(resource)}: {text_of(resource.get('message')) or 'failed'}")
+        return [part for part in parts if part]
 
     @property
     def sync_status(self) -> str:
@@ -216,6 +237,10 @@ def _list(value: Any) -> list[Any]:
 
 def _str(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _unhidden(value: Any) -> str:
+    return value.unhidden if isinstance(value, HiddenText) else _str(value)
 
 
 def _time(value: Any) -> datetime | None:

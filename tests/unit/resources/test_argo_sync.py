@@ -13,6 +13,7 @@ from devops_reconciler.engine.resource import Intent
 from devops_reconciler.resources.argo_application import ArgoApplication
 from devops_reconciler.resources.argo_release import ArgoRelease
 from devops_reconciler.resources.argo_sync import ArgoHealth, ArgoSync
+from devops_reconciler.services.argocd_view import HiddenText
 
 from .hand import Hand, changed
 
@@ -80,10 +81,12 @@ async def test_a_failed_sync_is_a_failure_with_argos_words() -> None:
     assert "failed to apply" in hand.message(outcome)
 
 
-async def test_a_sync_that_met_git_away_is_asked_for_again() -> None:
+@pytest.mark.parametrize("shown", ["failed to list refs: EOF", "failed to list ****: EOF"])
+async def test_a_sync_that_met_git_away_is_asked_for_again(shown: str) -> None:
+    """Also where somebody's password is one of the words."""
     hand = Hand()
     await hand.bring(APP)
-    hand.out.argocd.phase, hand.out.argocd.message = "Error", "failed to list refs: EOF"
+    hand.out.argocd.phase, hand.out.argocd.message = "Error", HiddenText(shown, "failed to list refs: EOF")
     await hand.once(SYNC)
     await hand.once(SYNC)
     hand.out.argocd.phase = "Succeeded"

@@ -15,6 +15,7 @@ from devops_reconciler.services.http import Http, Response
 from .http_script import SECRET, Script
 
 LOGIN = basic("reader", SECRET)
+FAILED_JOB = {"kind": "Job", "name": "a", "status": "SyncFailed", "message": SECRET}
 APP: dict[str, Any] = {
     "metadata": {"name": "shop"},
     "spec": {"project": "shop", "source": {"helm": {"valuesObject": {"message": SECRET}}}},
@@ -24,7 +25,7 @@ APP: dict[str, Any] = {
         "operationState": {
             "phase": "Failed",
             "message": f"sent Authorization: Basic {LOGIN}",
-            "syncResult": {"resources": [{"kind": "Job", "name": "a", "status": "SyncFailed", "message": SECRET}]},
+            "syncResult": {"resources": [FAILED_JOB]},
         },
     },
 }
@@ -71,3 +72,15 @@ async def test_what_its_objects_say_is_told_without_secrets() -> None:
 async def test_what_has_no_secret_in_it_stays_as_it_is() -> None:
     plain = {"metadata": {"name": "shop"}, "status": {"health": {"message": "fine"}, "resources": None}}
     assert await argocd(answer(plain)).application("shop", "shop") == plain
+
+
+async def test_what_was_hidden_is_judged_as_it_was_said() -> None:
+    """A word that Argo CD uses may be somebody's password."""
+    state = {"message": f"rpc error: {SECRET}: dial tcp", "syncResult": {"resources": [FAILED_JOB]}}
+    said = {"metadata": {"name": "shop"}, "spec": {"project": "shop"}, "status": {"operationState": state}}
+    app = await argocd(answer(said)).application("shop", "shop")
+    view = ApplicationView(app or {})
+    assert SECRET not in json.dumps(app) + view.operation_message
+    assert view.operation_says(f"error: {SECRET}")
+    assert view.operation_says("no", f"Job a: {SECRET}")
+    assert not view.operation_says("****", "Job b")
