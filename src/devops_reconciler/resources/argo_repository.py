@@ -70,9 +70,11 @@ class ArgoRepository(ExternalResource):
 
     async def _there(self, world: World) -> Observation:
         """What is there, with the very mark that it has."""
+        sharing = self._sharing(world)
+        before = sharing.written
         found = await world.argocd.repository(self.url)
         if found is None:
-            self._sharing(world).forget()
+            sharing.forget(before)  # and not what was written while this was asked
             return ABSENT
         # Argo CD 3.5 shows no user name, older ones do: what is not shown is no drift, or it would be written for ever.
         shown = found.get("username")
@@ -94,21 +96,27 @@ class ArgoRepository(ExternalResource):
         return {"repo": self.url, "type": "git", "name": me, **login}
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
-        """Raises ConflictError where its login would serve another namespace, or would be that one's."""
+        """Raises ConflictError where its login would serve another namespace, or would be that one's.
+
+        Whose it is shows at the next look, also where another project has made it meanwhile.
+        """
         sharing = self._sharing(world)
         await sharing.check_create()
-        try:
-            await world.argocd.create_repository(self._body(me))
-        except ConflictError as error:
-            text = f"Argo CD has {self.url} since a moment ago; whose it is shows at the next look"
-            raise Waiting(text, after=LOOK_AGAIN) from error
-        sharing.wrote(me, self._login)
+        if await sharing.is_made(self._login):
+            return
+        with sharing.making(self._login):
+            try:
+                await world.argocd.create_repository(self._body(me))
+            except ConflictError as error:
+                text = f"Argo CD has {self.url} since a moment ago; whose it is shows at the next look"
+                raise Waiting(text, after=LOOK_AGAIN) from error
+            sharing.wrote(me, self._login)
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
         """Without a Secret the login of another project of the namespace stays. Raises ConflictError as `create`."""
         sharing = self._sharing(world)
         if await sharing.may_write():
-            sharing.forget()
+            sharing.forget(sharing.written)
             await world.argocd.update_repository(self._body(me))
             sharing.wrote(me, self._login)
             await world.argocd.retest_repository(self.url)

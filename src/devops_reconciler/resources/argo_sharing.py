@@ -6,17 +6,21 @@ so no login of one namespace's Secret serves another, nor is it replaced or remo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from ..api.errors import ConflictError, ExternalServiceError
+from ..api.errors import ConflictError, ExternalServiceError, ReconcilerError, Waiting
 from ..runtime.clock import Instant
 from ..runtime.logs import get_logger
+from ..runtime.slots import step_aside
 from ..services.argocd import plain_url
 from ..services.rounds import FRESH
 from .argo_users import OPERATORS, User, as_known, user_now, users_in
 from .believing import not_credible
+from .polling import LOOK_AGAIN
 from .world import REFUSALS, World
 
 _log = get_logger(__name__)
@@ -40,6 +44,14 @@ class Written:
     mark: str
     login: tuple[str, str]
     since: Instant | None
+
+
+@dataclass
+class _Making:
+    """A repository that is being made, and what came of it."""
+
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    error: ReconcilerError | None = None
 
 
 @dataclass(frozen=True)
@@ -148,16 +160,58 @@ class Sharing:
         if self.secret != OPERATORS or marked is None or not marked.wants_operators(self.url):
             return False
         ours = Written(marked.mark, login, self.since)
-        return self.world.argo_logins.get(plain_url(self.url)) == ours or marked.has_operators(self.url, login)
+        return self.written == ours or marked.has_operators(self.url, login)
+
+    async def is_made(self, login: tuple[str, str]) -> bool:
+        """Whether another project has made it since we looked, with the very login that we would have written.
+
+        Waits for who is about to, since Argo CD asks Git before it answers; raises what that one's write came to.
+        """
+        making = self.world.argo_making.get(self._place(login))
+        if making is not None and not self.private:
+            step_aside()
+            await making.ended.wait()
+            if making.error is not None:
+                raise making.error
+            if self.written is None:
+                raise Waiting(f"{self.url} was about to be made at Argo CD; it is looked for again", after=LOOK_AGAIN)
+        written = self.written
+        return not self.private and written is not None and (written.login, written.since) == (login, self.since)
+
+    @contextmanager
+    def making(self, login: tuple[str, str]) -> Iterator[None]:
+        """Around its creation: who comes for the same meanwhile waits for this one."""
+        making, place = _Making(), self._place(login)
+        if not self.private:
+            self.world.argo_making[place] = making
+        try:
+            yield
+        except ReconcilerError as error:
+            making.error = error
+            raise
+        finally:
+            if self.world.argo_making.get(place) is making:
+                del self.world.argo_making[place]
+            making.ended.set()
 
     def wrote(self, mark: str, login: tuple[str, str]) -> None:
         """All who come after this write know what is there, before any status tells it."""
         if not self.private:
             self.world.argo_logins[plain_url(self.url)] = Written(mark, login, self.since)
 
-    def forget(self) -> None:
-        """What was written is not there, or may have been written over."""
-        self.world.argo_logins.pop(plain_url(self.url), None)
+    def forget(self, written: Written | None) -> None:
+        """It is not there, or may be written over; but what was written since."""
+        if self.written is written:
+            self.world.argo_logins.pop(plain_url(self.url), None)
+
+    @property
+    def written(self) -> Written | None:
+        """What we have written last, as far as it is known to be there still."""
+        written: Written | None = self.world.argo_logins.get(plain_url(self.url))
+        return written
+
+    def _place(self, login: tuple[str, str]) -> tuple[str, str, str]:
+        return plain_url(self.url), *login
 
     async def is_to_mark(self, mark: str, marked: User | None) -> bool:
         """Whether what has the `mark` of another resource, and is shared, is to have our login and our mark.

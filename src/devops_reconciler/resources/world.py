@@ -70,6 +70,8 @@ class World:
     """The marks on them that are nobody's: a UID never comes again."""
     argo_logins: dict[str, Any] = field(default_factory=dict)
     """By URL: which login of the operator's account we have written to a repository there (`argo_sharing`)."""
+    argo_making: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    """By URL and login of the operator's account: the repository that is being made there (`argo_sharing`)."""
     builds: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The facts of builds under way, by key, as the last look found them: what is known needs no search."""
     homes: dict[str, str] = field(default_factory=dict)

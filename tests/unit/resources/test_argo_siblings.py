@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from devops_reconciler.api.errors import ExternalServiceError
+from devops_reconciler.api.errors import ExternalServiceError, ValidationError
 from devops_reconciler.runtime.clock import Instant
 from devops_reconciler.runtime.fence import Fence
 from devops_reconciler.services.kubernetes import ARGO_SETTINGS
@@ -257,12 +257,33 @@ async def test_of_all_who_come_at_one_time_with_the_operators_account_one_writes
     every = [Project(out, TEAM if not number else namespace, f"shop-{number}") for number in range(10)]
     for each in every:
         each.login = "operators"
-    out.line.wire = lambda _: asyncio.sleep(0)
+    out.line.wire = lambda name: each_turn(20 if name.endswith("create_repository") else 1)
     outcomes = await asyncio.gather(*(each.hand.bring(each.repository) for each in every))
     assert all(each.ready for each in outcomes)
     assert registered(out)["password"] == "operators"
-    assert out.line.count("argocd.update_repository") == 0
+    assert writes(out) == 1
+    assert [each.hand.saves for each in every] == [1] * len(every), "their intents"
     assert lists(out) <= 2 * len(out.world.settings.reconciler_namespaces)
+
+
+async def test_a_login_that_argo_cd_refuses_is_refused_once_for_all_who_come_with_it(out: Outside) -> None:
+    every = [Project(out, TEAM, f"shop-{number}") for number in range(10)]
+    for each in every:
+        each.login = "operators"
+    out.line.wire = lambda name: each_turn(20 if name.endswith("create_repository") else 1)
+    out.line.fail("argocd.create_repository", ValidationError("argocd: authentication required"))
+    outcomes = await asyncio.gather(*(each.hand.once(each.repository) for each in every))
+    assert {each.results[0].message for each in outcomes} == {"argocd: authentication required"}
+    assert writes(out) == 1
+    assert (await every[0].bring()).ready
+
+
+async def test_who_comes_with_a_login_of_a_secret_waits_for_nobody(out: Outside) -> None:
+    """Its own may be another one, or may not be shared."""
+    every = [Project(out, TEAM, f"shop-{number}", "git") for number in range(3)]
+    out.line.wire = lambda name: each_turn(20 if name.endswith("create_repository") else 1)
+    assert all(each.ready for each in await asyncio.gather(*(each.bring() for each in every)))
+    assert out.line.count("argocd.create_repository") == len(every)
 
 
 async def test_a_write_that_may_not_have_come_proves_nothing_to_the_others(out: Outside) -> None:
@@ -306,6 +327,11 @@ async def test_one_list_serves_all_who_write_at_one_time(out: Outside) -> None:
     await asyncio.gather(*(each.bring() for each in every))
     assert registered(out)["password"] == "git-2"
     assert 0 < lists(out) - before < len(every), "not one of each of the two other namespaces for each project"
+
+
+async def each_turn(turns: int) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
 
 
 def lists(out: Outside) -> int:
