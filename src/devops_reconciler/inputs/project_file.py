@@ -11,17 +11,19 @@ from ..api.jenkins_settings import ProjectFileStatus
 from ..api.project_file import FILE, parse_project_file
 from ..resources.world import World
 from ..services.git import GitCredentials
-from .logins import git_login
+from .logins import Login, git_login
 
 
 async def read_project_file(
-    world: World, namespace: str, git: GitSpec, known: ProjectFileStatus | None
+    world: World, namespace: str, git: GitSpec, known: ProjectFileStatus | None, own: Login | None = None
 ) -> ProjectFileStatus:
     """What the file says now; `known` unchanged while the branch has not moved.
 
+    `own` is the login of the project's Secret, where that has been read already.
+
     Raises Refused when the repository or the branch cannot be read, ValidationError when the file is not usable.
     """
-    login = await git_login(world, namespace, git.credentials_ref, git.url, jenkins=False)
+    login = own or await git_login(world, namespace, git.credentials_ref, git.url, jenkins=False)
     credentials = GitCredentials(login.username, login.password.get_secret_value(), ours=login.ours) if login else None
     commit = await world.git.resolve(git.url, git.branch, credentials)
     if commit is None:

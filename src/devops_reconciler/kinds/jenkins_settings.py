@@ -44,7 +44,8 @@ async def poll_project_config(world: World, subject: Jenkins, login: Login | Non
     new_login = git.credentials_ref is not None and login is not None and _held(subject) not in (None, login.version)
     if known is not None and not requested and not new_login and not world.project_files.due(key):
         return known
-    found = await read_project_file(world, subject.namespace, git, known)
+    own = login if git.credentials_ref is not None else None  # the operator's account at Jenkins is another one
+    found = await read_project_file(world, subject.namespace, git, known, own)
     if found == known:  # what is new is found again until the status has it: a pass that only acts saves no fields
         world.project_files.forget(f"{subject.uid} ")
         world.project_files.done(key)

@@ -42,6 +42,15 @@ def test_a_new_object_is_ready_after_one_pass_with_a_save_before_and_one_after_w
     assert life.out.line.count(SAVE) == 2
 
 
+@pytest.mark.parametrize("kind", ["JenkinsSettings", "ArgoSettings"])
+def test_a_secret_is_read_once_in_a_pass(kind: str) -> None:
+    life = Life()
+    put(life, kind, secret="git")
+    run(life.turn("shop", kind))
+    assert life.reason("shop", "Ready", kind) == "True/Succeeded"
+    assert life.out.line.count("kubernetes.get Secret") == 1
+
+
 @pytest.mark.parametrize(("secret", "updates"), [(None, 0), ("git", 1)])
 def test_a_repository_with_a_login_that_others_use_already_costs_no_save_more(secret: str | None, updates: int) -> None:
     life = Life()
