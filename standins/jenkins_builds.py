@@ -65,6 +65,9 @@ class BuildRoutes:
         if not defined:
             raise Answer(page(400, f"{'/'.join(ask.item.path)} is not parameterized"))
         given = {name: str(value) for name, value in {**ask.request.query, **(await ask.request.post())}.items()}
+        for name, choices in ask.item.choices.items():
+            if name in given and given[name] not in choices:
+                raise oops(f"java.lang.IllegalArgumentException: Illegal choice for parameter {name}: {given[name]}")
         parameters = {name: given.get(name, default) for name, default in defined.items()}
         if self._jenkins.refuse_scheduling:
             return redirect(".")

@@ -28,6 +28,7 @@ CREDENTIAL_CLASSES = (
 )
 PARAMETERS = "hudson.model.ParametersDefinitionProperty"
 STRING_PARAMETER = "hudson.model.StringParameterDefinition"
+CHOICE_PARAMETER = "hudson.model.ChoiceParameterDefinition"
 NO_CONCURRENCY = "org.jenkinsci.plugins.workflow.job.properties.DisableConcurrentBuildsJobProperty"
 
 
@@ -134,9 +135,17 @@ class StoredItem:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Name → default of each parameter definition."""
+        """Name → default of each parameter definition; of a choice without one, what it offers first."""
         definitions = self.config.findall(f"properties/{PARAMETERS}/parameterDefinitions/*")
-        return {each.findtext("name") or "": each.findtext("defaultValue") or "" for each in definitions}
+        found = {each.findtext("name") or "": each.findtext("defaultValue") or "" for each in definitions}
+        return {name: default or self.choices.get(name, [""])[0] for name, default in found.items()}
+
+    @property
+    def choices(self) -> dict[str, list[str]]:
+        """Name → what it offers, of each parameter definition that is a choice."""
+        definitions = self.config.findall(f"properties/{PARAMETERS}/parameterDefinitions/{CHOICE_PARAMETER}")
+        offered = {each.findtext("name") or "": each.findall("choices//string") for each in definitions}
+        return {name: [choice.text or "" for choice in choices] for name, choices in offered.items() if choices}
 
     def declare(self, parameters: Mapping[str, str]) -> None:
         """What a Jenkinsfile's `parameters {}` does when it runs: these definitions, and no others."""

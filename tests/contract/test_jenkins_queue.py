@@ -11,13 +11,17 @@ from devops_reconciler.api.errors import ExternalServiceError, ValidationError
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.services.http import AiohttpTransport
 from devops_reconciler.services.jenkins import QueueItem
-from devops_reconciler.services.jenkins_xml import Parameter, pipeline_xml
+from devops_reconciler.services.jenkins_xml import Parameter, pipeline_xml, read_pipeline
 from standins.jenkins import JenkinsStandin
 
 from .jenkins_target import FOLDER, JOB, JenkinsTarget, basic, pipeline
 
 PARAMETERS = {"DEPLOYMENT_UID": "u-1", "GIT_REVISION": "0" * 40}
 ALL = {**PARAMETERS, "IMAGE_REPOSITORY": "", "IMAGE_TAG": ""}
+OFFERED = b"<string>dev</string><string>staging</string>"
+OFFERED_AT_ONCE = b"<choices>" + OFFERED + b"</choices>"
+OFFERED_IN_ARRAY = b'<choices class="java.util.Arrays$ArrayList"><a class="string-array">' + OFFERED + b"</a></choices>"
+"""How Jenkins writes what a choice offers: by the class of the list that it was given."""
 
 
 @pytest.fixture
@@ -93,6 +97,29 @@ async def test_parameters_that_the_job_does_not_define_are_dropped_silently(busy
     item = await client.queue_item(queue_id)
     assert item is not None
     assert item.parameters == {"GIT_REVISION": "0" * 40, "EXTRA": "default"}
+
+
+@pytest.mark.parametrize("form", [OFFERED_AT_ONCE, OFFERED_IN_ARRAY], ids=["list", "array"])
+async def test_what_a_choice_does_not_offer_is_a_fault_of_jenkins_and_its_config_tells_before(
+    busy: JenkinsTarget, form: bytes
+) -> None:
+    client = await busy.with_job(pipeline(parameters=(*pipeline().parameters, Parameter("ENV", "dev"))))
+    config = await client.config(JOB)
+    assert config is not None
+    before, name, after = config.partition(b"<name>ENV</name>")
+    kinds = (b"hudson.model.StringParameterDefinition", b"hudson.model.ChoiceParameterDefinition")
+    typed = kinds[1].join(before.rsplit(kinds[0], 1)) + name + form + after.replace(*kinds, 1)
+    await client.update_config(JOB, typed.replace(b"<defaultValue>dev</defaultValue>", b""))
+    stored = await client.config(JOB)
+    assert stored is not None
+    assert read_pipeline(stored).choices == {"ENV": ("dev", "staging")}
+    with pytest.raises(ExternalServiceError, match="500") as caught:
+        await client.trigger(JOB, {**PARAMETERS, "ENV": "prod"})
+    assert caught.value.status == 500
+    assert await client.queued(JOB) == []
+    await client.trigger(JOB, {**PARAMETERS, "ENV": "staging"})
+    await client.trigger(JOB, PARAMETERS)
+    assert [item.parameters["ENV"] for item in await client.queued(JOB)] == ["dev", "staging"]
 
 
 async def test_hostile_values_arrive_as_they_are(busy: JenkinsTarget) -> None:

@@ -171,6 +171,7 @@ class Jenkins:
         The answer 303 means that an item with the same parameters was waiting and stands for this one too. None when
         Jenkins names no item (it may have refused silently): look into queue and builds. Parameters that the job does
         not define are dropped by Jenkins without a word. ValidationError: not parameterized, or the job is disabled.
+        What a `choice` does not offer looks like a fault of Jenkins: ExternalServiceError, 500.
         """
         response = await self._post(
             "trigger build",

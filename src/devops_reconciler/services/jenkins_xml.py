@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..api.errors import ConflictError, ExternalServiceError, ValidationError
@@ -25,6 +26,7 @@ REMOTE = "hudson.plugins.git.UserRemoteConfig"
 BRANCH = "hudson.plugins.git.BranchSpec"
 PARAMETERS = "hudson.model.ParametersDefinitionProperty"
 STRING_PARAMETER = "hudson.model.StringParameterDefinition"
+CHOICE_PARAMETER = "hudson.model.ChoiceParameterDefinition"
 
 DECLARATION = re.compile(rb"^\s*<\?xml\s[^>]*\?>")
 CONTROL_REFERENCE = re.compile(r"&#(?:x0*([0-9a-fA-F]{1,2})|0*([0-9]{1,2}));")
@@ -61,6 +63,8 @@ class PipelineJob:
     lightweight: bool = False
     typed: tuple[str, ...] = field(default=(), compare=False)
     """Names of the parameters that are no strings, as they are read: a Jenkinsfile defines them, we never do."""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    """What those of them offer that are a `choice`, by name. Where it cannot be read, they are not among these."""
 
 
 def folder_xml(description: str) -> bytes:
@@ -131,7 +135,18 @@ def read_pipeline(xml: bytes) -> PipelineJob:
         branch="\n".join(_text(each, "name") for each in branches),
         lightweight=_text(definition, "lightweight").strip() == "true",
         typed=tuple(_text(each, "name") for each in parameters if each.tag != STRING_PARAMETER),
+        choices=_choices(parameters),
     )
+
+
+def _choices(parameters: list[ET.Element]) -> dict[str, tuple[str, ...]]:
+    """The list is of whatever class Jenkins was given, and each class is written in another depth."""
+    offered = {
+        _text(each, "name"): tuple(choice.text or "" for choice in each.iterfind("choices//string"))
+        for each in parameters
+        if each.tag == CHOICE_PARAMETER
+    }
+    return {name: choices for name, choices in offered.items() if choices}
 
 
 def differences(current: PipelineJob, wanted: PipelineJob) -> tuple[str, ...]:
@@ -143,7 +158,7 @@ def differences(current: PipelineJob, wanted: PipelineJob) -> tuple[str, ...]:
     fields = ("description", "git_url", "credentials_id", "script_path", "branch", "lightweight")
     differing = [name for name in fields if getattr(current, name) != getattr(wanted, name)]
     defaults = {each.name: each.default for each in current.parameters}
-    asked = [each for each in wanted.parameters if not (each.any_type and each.name in current.typed)]
+    asked = [each for each in wanted.parameters if not (each.name in current.typed and _stays(each, current.choices))]
     missing = [f"parameter {each.name}" for each in asked if defaults.get(each.name) != each.default]
     return (*differing, *missing)
 
@@ -161,7 +176,9 @@ def merge_parameters(existing_xml: bytes, parameters: tuple[Parameter, ...]) -> 
 
     For the time before a trigger: a Jenkinsfile's own `parameters {}` erases ours, and Jenkins drops undefined ones. A
     definition of another type stays where it may: Jenkins turns what a build is given into a value of that type, and as
-    a string "false" would be true in a Jenkinsfile.
+    a string "false" would be true in a Jenkinsfile. A `choice` stays where it offers the value: of another one Jenkins
+    makes a 500, and the Jenkinsfile that is built may offer it, of which Jenkins learns only when that runs. What is
+    chosen is a string in any case.
     """
     root, version = _parse(existing_xml)
     _check_pipeline(root)
@@ -196,9 +213,10 @@ def _apply_parameters(properties: ET.Element, parameters: tuple[Parameter, ...])
     if not parameters and properties.find(PARAMETERS) is None:
         return
     definitions = _child(_child(properties, PARAMETERS), "parameterDefinitions")
+    choices = _choices(list(definitions))
     for parameter in parameters:
         found = [each for each in definitions if _text(each, "name") == parameter.name]
-        if parameter.any_type and any(each.tag != STRING_PARAMETER for each in found):
+        if any(each.tag != STRING_PARAMETER for each in found) and _stays(parameter, choices):
             continue
         for other in found:
             if other.tag != STRING_PARAMETER or other is not found[0]:
@@ -210,6 +228,14 @@ def _apply_parameters(properties: ET.Element, parameters: tuple[Parameter, ...])
         _set(element, "name", parameter.name)
         _set(element, "description", parameter.description)
         _set(element, "defaultValue", parameter.default)
+
+
+def _stays(parameter: Parameter, choices: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether a definition of another type may stand: a `choice` where it offers the value, which nobody trims.
+
+    Source: jenkinsci/jenkins, `ChoiceParameterDefinition.createValue`.
+    """
+    return parameter.any_type and parameter.default in choices.get(parameter.name, (parameter.default,))
 
 
 def _child(parent: ET.Element, tag: str) -> ET.Element:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -189,6 +190,9 @@ class FakeJenkins(Service):
 
     @call
     async def trigger(self, path: ItemPath, parameters: Mapping[str, str]) -> int | None:
+        for name, choices in _choices(self.configs[path]).items():
+            if choices and parameters.get(name, choices[0]) not in choices:
+                raise ExternalServiceError("jenkins: trigger build: 500", service="jenkins", status=500)
         defined = self._defined(path)
         kept = {name: value for name, value in parameters.items() if name in defined}
         self.triggers.append(kept)
@@ -235,3 +239,9 @@ class FakeJenkins(Service):
             replace(b, building=False, result="ABORTED") if b.number == number and b.building else b
             for b in self.history[path]
         ]
+
+
+def _choices(config: bytes) -> dict[str, list[str]]:
+    """What the parameters of that type offer, by name."""
+    found = ET.fromstring(config).iter("hudson.model.ChoiceParameterDefinition")
+    return {each.findtext("name") or "": [choice.text or "" for choice in each.iter("string")] for each in found}

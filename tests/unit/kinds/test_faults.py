@@ -20,6 +20,7 @@ from devops_reconciler.api.errors import (
 )
 from devops_reconciler.api.faults import Fault
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
+from tests.unit.resources.jenkins_shop import with_choices
 from tests.unit.world import TEAM
 
 from .life import Life
@@ -48,9 +49,9 @@ def test_whose_an_error_is(error: Exception | None, fault: Fault | None) -> None
     assert fault_of(error) is fault
 
 
-def ready(**changes: Any) -> Life:
+def ready(*, jenkins: dict[str, Any] | None = None, **changes: Any) -> Life:
     life = Life(**changes)
-    life.project()
+    life.project(**({"jenkins": jenkins} if jenkins else {}))
     life.set_up()
     return life
 
@@ -123,6 +124,18 @@ async def test_a_red_build_is_the_users_fault() -> None:
     assert (step(life, "build")["fault"], life.status("one")["fault"]) == ("User", "User")
     assert life.told("one")[-1]["fault"] == "User"
     assert "nextRetryAt" not in step(life, "build")
+
+
+async def test_a_value_that_a_choice_does_not_offer_is_sent_as_text_and_makes_no_vendor_ill() -> None:
+    life = ready(jenkins={"parameters": {"ENV": "prod"}})
+    configs = life.out.jenkins.configs
+    configs["shop", "shop"] = with_choices(configs["shop", "shop"], "ENV", "dev", "staging")
+    life.record("one")
+
+    await life.live("one")
+
+    assert life.reason("one") == "True/Succeeded"
+    assert (life.out.jenkins.triggers[-1]["ENV"], life.out.line.count("jenkins.trigger")) == ("prod", 1)
 
 
 @pytest.mark.parametrize("what", ["quota", "forbid", "project"])

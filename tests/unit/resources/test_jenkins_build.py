@@ -22,7 +22,7 @@ from tests.unit.fakes.line import Crash
 from tests.unit.world import ME, outside
 
 from .hand import Hand, policy
-from .jenkins_shop import FOLDER, JOB, PATH, erase, with_job
+from .jenkins_shop import FOLDER, JOB, PATH, erase, offer, with_job
 
 BUILD = JenkinsBuild(
     folder="shop",
@@ -243,6 +243,18 @@ async def test_a_parameter_of_the_project_keeps_the_type_that_its_jenkinsfile_gi
     assert (await hand.bring(BUILD)).ready
     assert hand.out.jenkins.triggers[0]["KEY"] == "value"
     assert hand.out.jenkins.configs[PATH] == typed
+
+
+@pytest.mark.parametrize(("choices", "stays"), [(("dev", "value"), True), ((), True), (("dev", "values"), False)])
+async def test_a_choice_stays_where_it_offers_the_value_or_cannot_be_read(
+    choices: tuple[str, ...], stays: bool
+) -> None:
+    hand = await with_job()
+    config = offer(hand, "KEY", *choices)
+    assert (await hand.bring(BUILD)).ready
+    assert hand.out.jenkins.triggers == [hand.out.jenkins.triggers[0]]
+    assert hand.out.jenkins.triggers[0]["KEY"] == "value"
+    assert (hand.out.jenkins.configs[PATH] == config) is stays
 
 
 async def test_parameters_that_are_there_are_not_written_again() -> None:

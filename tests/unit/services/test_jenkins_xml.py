@@ -225,6 +225,43 @@ def test_a_parameter_of_a_project_keeps_the_type_that_its_jenkinsfile_gives_it()
     assert read_pipeline(merge_parameters(erased, wanted)).parameters[-1].name == "THEIRS"
 
 
+@pytest.mark.parametrize(
+    ("choices", "found"),
+    [
+        (
+            b"""<choices class="java.util.Arrays$ArrayList"><a class="string-array">
+            <string>dev</string><string>a &amp; b </string><string/></a></choices>""",
+            ("dev", "a & b ", ""),
+        ),
+        (b"<choices><string>dev</string><string>prod</string></choices>", ("dev", "prod")),
+        (
+            b"""<choices class="java.util.Collections$UnmodifiableRandomAccessList">
+            <c class="list"><string>dev</string></c><list reference="../c"/></choices>""",
+            ("dev",),
+        ),
+        (b"<choices><org.example.Offered/></choices>", None),
+        (b"<choices/>", None),
+        (b"", None),
+    ],
+)
+def test_the_choices_of_a_parameter_are_read_in_each_form_and_none_are_no_choices(
+    choices: bytes, found: tuple[str, ...] | None
+) -> None:
+    kind = b"hudson.model.ChoiceParameterDefinition"
+    theirs = b"<name>THEIRS</name><defaultValue>true</defaultValue>"
+    typed = STORED.replace(b"hudson.model.BooleanParameterDefinition", kind)
+    job = read_pipeline(typed.replace(theirs, b"<name>THEIRS</name>" + choices))
+    assert job.typed == ("THEIRS",)
+    assert job.choices == ({} if found is None else {"THEIRS": found})
+
+
+def test_only_a_choice_is_judged_by_its_choices() -> None:
+    theirs = b"<name>THEIRS</name><defaultValue>true</defaultValue>"
+    assert theirs in STORED
+    another = STORED.replace(theirs, theirs + b"<choices><string>dev</string></choices>")
+    assert read_pipeline(another).choices == {}
+
+
 def test_erased_parameters_are_restored_and_nothing_else_is_touched() -> None:
     start, end = STORED.index(b"<hudson.model.ParametersDefinitionProperty>"), STORED.index(b"</properties>")
     drifted = (STORED[:start] + STORED[end:]).replace(b"Build of shop", b"Changed by hand")
