@@ -188,6 +188,19 @@ async def test_a_folder_names_what_is_in_it(jenkins: JenkinsTarget) -> None:
     assert empty.children == ()
 
 
+async def test_what_is_in_a_folder_comes_with_its_descriptions_in_one_answer(jenkins: JenkinsTarget) -> None:
+    client = await jenkins.with_job()
+    await client.create_item(FOLDER, "nightly", pipeline_xml(pipeline(description="")))
+    await client.create_item(FOLDER, "inner", folder_xml("The team's"))
+    await client.create_item((*FOLDER, "inner"), "deep", pipeline_xml(pipeline()))
+    before = len(jenkins.standin.controls.calls)
+    assert await client.descriptions(FOLDER) == {"web": "The shop", "nightly": "", "inner": "The team's"}
+    assert len(jenkins.standin.controls.calls) == before + 1
+    assert await client.descriptions((*FOLDER, "inner")) == {"deep": "The shop"}
+    with pytest.raises(ExternalServiceError, match="the folder other is absent"):
+        await client.descriptions(("other",))
+
+
 async def test_a_folder_is_deleted_with_what_is_in_it(jenkins: JenkinsTarget) -> None:
     client = await jenkins.with_job()
     await client.delete_item(FOLDER)

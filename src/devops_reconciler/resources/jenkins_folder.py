@@ -61,13 +61,8 @@ class JenkinsFolder(ExternalResource):
             )
 
     async def _jobs_of_others(self, world: World, me: str) -> list[str]:
-        item = await world.jenkins.item((self.folder,))
-        found = []
-        for name in item.children if item is not None else ():
-            job = await world.jenkins.item((self.folder, name))
-            if job is not None and mark_in(job.description) != me:
-                found.append(name)
-        return found
+        found = await world.jenkins.descriptions((self.folder,))
+        return [name for name, description in found.items() if mark_in(description) != me]
 
     async def _credentials_of_others(self, world: World, me: str) -> list[str]:
         found = await world.jenkins.credentials((self.folder,))

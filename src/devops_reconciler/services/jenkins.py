@@ -41,6 +41,7 @@ from .jenkins_types import (
     path_of,
     read_build,
     read_credentials,
+    read_descriptions,
     read_item,
     read_items,
     read_queue_item,
@@ -110,6 +111,12 @@ class Jenkins:
         response = await self._get("list items", f"/api/json?tree=jobs[{ITEM_TREE},jobs[{ITEM_TREE}]]")
         self._present("list items", response, "the controller")
         return self._read("list items", response, read_items)
+
+    async def descriptions(self, folder: ItemPath) -> dict[str, str]:
+        """The description of each folder and job in `folder` that our account may see, by name. One answer."""
+        response = await self._get("list folder", f"{item_url(folder)}/api/json?tree=jobs[name,description]")
+        self._present("list folder", response, f"the folder {'/'.join(folder)}")
+        return self._read("list folder", response, read_descriptions)
 
     async def config(self, path: ItemPath) -> bytes | None:
         """Its config.xml. It never equals what was sent: read it with `jenkins_xml`."""

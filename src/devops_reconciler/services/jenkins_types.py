@@ -190,6 +190,11 @@ def read_items(value: Mapping[str, Any], parent: ItemPath = ()) -> list[tuple[It
     return found
 
 
+def read_descriptions(value: Mapping[str, Any]) -> dict[str, str]:
+    """The descriptions of what is in a folder, by name; "" for none."""
+    return {text_of(each, "name"): text_of(each, "description") for each in list_of(value, "jobs")}
+
+
 def read_credentials(value: Mapping[str, Any]) -> list[CredentialEntry]:
     """What is in a store, by its domains (jenkinsci/credentials-plugin, `CredentialsStoreAction.getDomains`)."""
     domains = mapping_of(value["domains"], "domains").values()

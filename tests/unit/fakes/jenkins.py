@@ -135,6 +135,13 @@ class FakeJenkins(Service):
         return found
 
     @call
+    async def descriptions(self, folder: ItemPath) -> dict[str, str]:
+        if folder not in self.folders:
+            raise ExternalServiceError(f"no folder {folder}", service="jenkins", maybe_applied=False)
+        inside = {path[-1]: read_description(xml) for path, xml in self.configs.items() if path[:-1] == folder}
+        return inside | {path[-1]: said for path, said in self.folders.items() if path[:-1] == folder}
+
+    @call
     async def config(self, path: ItemPath) -> bytes | None:
         return self.configs.get(path)
 

@@ -104,6 +104,17 @@ async def test_an_unmarked_folder_with_what_others_have_in_it_is_taken_by_no_ado
     assert not [each for each in hand.out.line.calls if "update" in each or "delete" in each]
 
 
+async def test_the_jobs_of_a_folder_are_asked_for_at_once_however_many_they_are() -> None:
+    hand = Hand()
+    somebody_elses_folder(hand)
+    for number in range(300):
+        hand.out.jenkins.configs["shop", f"job-{number}"] = folder_xml(f"The team's ({ME})" if number else "The team's")
+    outcome = await hand.once(FOLDER, policy(Adoption.IF_UNOWNED))
+    assert hand.reason(outcome) == "OwnershipConflict"
+    assert "in it is what is not ours: job-0." in hand.message(outcome)
+    assert hand.out.line.count("jenkins.*") == 3, "the folder, its jobs, its credentials"
+
+
 async def test_a_folder_that_lost_its_mark_is_taken_back_with_what_is_ours_in_it() -> None:
     hand = await with_job()
     hand.out.jenkins.stored[("shop",), "git"] = replace(KEY, id="git", description=f"Credentials git ({ME})")

@@ -59,6 +59,7 @@ def answering(value: object) -> Jenkins:
 
 CALLS: dict[str, Callable[[Jenkins], Awaitable[object]]] = {
     "item": lambda client: client.item(JOB),
+    "descriptions": lambda client: client.descriptions(JOB[:1]),
     "queued": lambda client: client.queued(JOB),
     "queue_item": lambda client: client.queue_item(1),
     "executing": lambda client: client.executing(JOB),
