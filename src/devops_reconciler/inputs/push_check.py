@@ -27,8 +27,9 @@ class PushCheck:
 
 
 async def check_push(world: World, ref: SecretRef | None, login: Login | None) -> PushCheck | None:
-    """The result for the login of a project's own Secret; None where there is none, or the registry could not be asked.
+    """The result for the login of a project's own Secret; None where there is none, or nothing is known of it yet.
 
+    What is known stays told while the registry cannot be asked again, as while logins of its user name are paused.
     In memory, by the login itself, which many projects may name: after a restart each is tried once more.
     """
     if ref is None or login is None:
@@ -44,7 +45,8 @@ async def check_push(world: World, ref: SecretRef | None, login: Login | None) -
     except CredentialsError as error:
         said = error.message
     except ReconcilerError:
-        return None  # it is asked again with the next look; whoever pulls and pushes tells of the trouble
+        # It is asked again with the next look; whoever pulls and pushes tells of the trouble.
+        return None if known is None else _told(ref, login, known[0])
     world.push_logins.pop(this, None)
     world.push_logins[this] = (said, now)
     if len(world.push_logins) > MOST_KNOWN:
