@@ -33,7 +33,8 @@ class LoginGate:
     Who waited while a login failed shares its failure instead of trying again. A refused identity (name and secret)
     is not tried again before a pause that doubles from one minute to ten; a changed secret is tried at once.
 
-    `any_secret`: nor is another secret. For logins that others say: one name may come with many wrong ones.
+    `any_secret`: nor is another secret. For logins that others say: one name may come with many wrong ones. The refusal
+    is told without a time, since who asks keeps its text.
     """
 
     def __init__(self, service: str, clock: Clock, *, any_secret: bool = False) -> None:
@@ -76,12 +77,7 @@ class LoginGate:
     def _check(self, identity: tuple[str, str], seen: int) -> None:
         left = timedelta(seconds=max(0.0, self._until - self._clock.monotonic()))
         if self._refused == identity and left:
-            again = (self._clock.now() + left).strftime("%H:%M:%S")
-            raise CredentialsError(
-                f"{self._failed_text} (not tried again before {again} UTC, since failed logins lock the account; "
-                "a changed secret is tried at once)",
-                status=401,
-            )
+            raise CredentialsError(self._failed_text + ("" if self._any_secret else self._again(left)), status=401)
         if self._refused is not None and self._any_secret and left:
             text = f"{self._service}: a login of {identity[0]} was refused just now, and failed ones lock the account"
             raise ExternalServiceError(text, service=self._service, after=left, maybe_applied=False)
@@ -89,6 +85,11 @@ class LoginGate:
             raise ExternalServiceError(
                 self._failed_text, service=self._service, after=left or None, maybe_applied=False
             )
+
+    def _again(self, left: timedelta) -> str:
+        until = (self._clock.now() + left).strftime("%H:%M:%S")
+        why = "since failed logins lock the account; a changed secret is tried at once"
+        return f" (not tried again before {until} UTC, {why})"
 
     def _remember_refusal(self, identity: tuple[str, str], error: Refused) -> None:
         self._refusals = self._refusals + 1 if self._any_secret or self._refused == identity else 1

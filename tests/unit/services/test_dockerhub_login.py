@@ -93,6 +93,16 @@ async def test_a_refusal_ends_with_the_identity_it_is_about() -> None:
             pytest.fail("the gate is closed")
 
 
+async def test_what_a_refused_login_of_others_is_told_with_stays_true_later() -> None:
+    """It is kept and told for an hour, and no other secret of the name is tried at once."""
+    gate = LoginGate("registry", FakeClock(), any_secret=True)
+    await refuse(gate, ME, "acme is refused")
+    with pytest.raises(CredentialsError) as again:
+        async with gate.turn(ME):
+            pytest.fail("the gate is closed")
+    assert (again.value.message, again.value.status) == ("acme is refused", 401)
+
+
 async def test_a_failure_is_shared_by_those_who_waited_and_by_nobody_else() -> None:
     gate = LoginGate("dockerhub", FakeClock())
     begun, go = asyncio.Event(), asyncio.Event()
