@@ -1,4 +1,4 @@
-"""Whether the registry takes what a project's builds push with: asked once per login, and rarely with a wrong one."""
+"""Whether the registry takes what a project's builds push with: asked a few times a day per login."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from .logins import Login
 
 REFUSED_AGAIN = timedelta(hours=1)
 """When a refused login is tried again. Failed ones lock an account for minutes, and a locked one refuses right ones."""
+
+TAKEN_FOR = timedelta(hours=6)
+"""How long a login that was taken is believed, also for projects that come later: it may be revoked meanwhile."""
 
 MOST_KNOWN = 1000
 """So many logins are remembered; what is forgotten is tried once more."""
@@ -37,8 +40,10 @@ async def check_push(world: World, ref: SecretRef | None, login: Login | None) -
     password = login.password.get_secret_value()
     this = hashlib.sha256("\0".join((login.username, password)).encode()).hexdigest()
     known, now = world.push_logins.get(this), world.clock.monotonic()
-    if known is not None and (known[0] is None or now - known[1] < REFUSED_AGAIN.total_seconds()):
-        return _told(ref, login, known[0])
+    if known is not None:
+        again = TAKEN_FOR if known[0] is None else REFUSED_AGAIN
+        if now - known[1] < again.total_seconds():
+            return _told(ref, login, known[0])
     said = None
     try:
         await world.registry.check_login(login.username, password)

@@ -89,7 +89,7 @@ def test_a_push_login_that_the_registry_refuses_is_told_and_tried_once_only(life
     assert told(life).startswith("True/Succeeded")
 
 
-def test_a_push_login_that_was_refused_is_tried_again_after_an_hour_and_one_that_was_taken_is_not(life: Life) -> None:
+def test_a_push_login_that_was_refused_is_tried_again_after_an_hour_and_a_taken_one_later(life: Life) -> None:
     life.out.registry.refused = {"push-2"}
     push_secret(life, "push-2")
     passes(life)
@@ -103,6 +103,10 @@ def test_a_push_login_that_was_refused_is_tried_again_after_an_hour_and_one_that
     life.out.clock.advance(timedelta(hours=2))
     passes(life)
     assert life.out.registry.tried.count(("bob", "push-2")) == 2
+    life.out.registry.refused = {"push-2"}  # it was revoked
+    life.out.clock.advance(timedelta(hours=4))
+    passes(life)
+    assert told(life).startswith("False/CredentialsInvalid")
 
 
 def test_a_git_login_that_is_refused_is_not_handed_on(life: Life) -> None:
