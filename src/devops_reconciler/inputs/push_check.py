@@ -17,9 +17,6 @@ REFUSED_AGAIN = timedelta(hours=1)
 TAKEN_FOR = timedelta(hours=6)
 """How long a login that was taken is believed, also for projects that come later: it may be revoked meanwhile."""
 
-MOST_KNOWN = 1000
-"""So many logins are remembered; what is forgotten is tried once more."""
-
 
 @dataclass(frozen=True)
 class PushCheck:
@@ -52,10 +49,9 @@ async def check_push(world: World, ref: SecretRef | None, login: Login | None) -
     except ReconcilerError:
         # It is asked again with the next look; whoever pulls and pushes tells of the trouble.
         return None if known is None else _told(ref, login, known[0])
-    world.push_logins.pop(this, None)
-    world.push_logins[this] = (said, now)
-    if len(world.push_logins) > MOST_KNOWN:
-        del world.push_logins[next(iter(world.push_logins))]
+    refused_since = now - REFUSED_AGAIN.total_seconds()
+    # What is forgotten is tried once more, which does no harm with a login that was taken.
+    world.push_logins.put(this, (said, now), keep=lambda tried: tried[0] is not None and tried[1] > refused_since)
     return _told(ref, login, said)
 
 

@@ -15,6 +15,7 @@ from ..engine.window import ACT_WITHIN
 from ..runtime.clock import Clock, Instant
 from ..runtime.every import Every
 from ..runtime.fence import Fence
+from ..runtime.recent import Recent
 from ..runtime.reservations import Reservations
 from ..runtime.secrets import Secrets
 from ..runtime.settings import Settings
@@ -37,6 +38,9 @@ from ..services.kubernetes import (
 from ..services.probe import Prober
 from ..services.registry import Registry
 from .marks import of_one_installation
+
+MOST_PUSH_LOGINS = 10_000
+"""So many are remembered, with about 0.4 KiB each."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class World:
     """How many previews may begin to expire per minute, by UID of the record."""
     hosts: Reservations
     """Who has come for a host whose DNS record does not show yet, by the mark."""
-    push_logins: dict[str, tuple[str | None, float]] = field(default_factory=dict)
+    push_logins: Recent[str, tuple[str | None, float]] = field(default_factory=lambda: Recent(MOST_PUSH_LOGINS))
     """By the digest of a login: why the registry refused it when it was last tried, and when that was."""
     argo_users: dict[str, Any] = field(default_factory=dict)
     """By namespace: who uses which repository of Argo CD, as last read (`argo_users`)."""

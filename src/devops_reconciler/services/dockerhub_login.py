@@ -48,6 +48,11 @@ class LoginGate:
         self._refusals = 0
         self._until = 0.0
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is lost with it: nobody logs in, it is not paused, and the last login was no refused one."""
+        return not (self._lock.locked() or self._refusals or self._until > self._clock.monotonic())
+
     @asynccontextmanager
     async def turn(self, identity: tuple[str, str], scope: str = "") -> AsyncIterator[None]:
         """Hold the gate for one login with `identity`. Look into the cache again inside: another may have filled it.

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from ..api.errors import CredentialsError, ExternalServiceError, ReconcilerError, ValidationError
 from ..runtime.clock import Clock
+from ..runtime.recent import Recent
 from ..runtime.settings_lists import GitHost
 from ..runtime.slots import Slots
 from .addresses import Resolve, addresses_of, check_addresses, literal
@@ -37,31 +37,7 @@ COMMITS_KEPT = 512
 FILES_KEPT = 64
 PARALLEL = 4
 
-K = TypeVar("K")
-V = TypeVar("V")
 T = TypeVar("T")
-
-
-class _Recent(Generic[K, V]):
-    """The last `size` entries by use."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._entries: OrderedDict[K, V] = OrderedDict()
-
-    def __contains__(self, key: K) -> bool:
-        return key in self._entries
-
-    def get(self, key: K) -> V:
-        self._entries.move_to_end(key)
-        return self._entries[key]
-
-    def put(self, key: K, value: V) -> V:
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
-        return value
 
 
 class Git:
@@ -93,8 +69,8 @@ class Git:
         self._addresses_of = resolve
         self.certificates = GitCertificates(clock)
         self._turns = Slots(PARALLEL)
-        self._commits: _Recent[tuple[str, GitCredentials | None, str], str] = _Recent(COMMITS_KEPT)
-        self._files: _Recent[tuple[str, GitCredentials | None, str, str], bytes | None] = _Recent(FILES_KEPT)
+        self._commits: Recent[tuple[str, GitCredentials | None, str], str] = Recent(COMMITS_KEPT)
+        self._files: Recent[tuple[str, GitCredentials | None, str, str], bytes | None] = Recent(FILES_KEPT)
 
     async def resolve(self, url: str, revision: str, credentials: GitCredentials | None = None) -> str | None:
         """The full commit hash that a branch, tag (also annotated), `HEAD` or commit (7 digits or more) means now.

@@ -15,6 +15,7 @@ from yarl import URL
 from ..api.conditions import Reason
 from ..api.errors import CredentialsError
 from ..runtime.clock import Clock
+from ..runtime.recent import Recent
 from .dockerhub_login import LoginGate
 from .http import Http, Response
 from .registry_token import Challenge, RegistryTokens, basic, parse_challenges
@@ -31,8 +32,8 @@ ACCEPT = ", ".join(
 VERSION = "docker-distribution-api-version"
 """The header by which a registry is known."""
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-MOST_GATES = 1000
-"""So many user names of others are remembered."""
+MOST_GATES = 10_000
+"""So many user names of others are remembered, with less than 1 KiB each: those first whose logins were refused."""
 DOCKER_REGISTRIES = frozenset({"registry-1.docker.io", "index.docker.io"})
 DOCKER_TOKEN_HOSTS = frozenset({"auth.docker.io"})
 
@@ -65,7 +66,7 @@ class Registry:
             token_hosts = DOCKER_TOKEN_HOSTS if self._docker else frozenset()
         self._token_hosts = token_hosts
         self._tokens = RegistryTokens(http, clock, token_hosts, asking, gate)
-        self._gates: dict[str, LoginGate] = {}
+        self._gates: Recent[str, LoginGate] = Recent(MOST_GATES)
         self._basic = False
 
     async def ping(self) -> None:
@@ -88,11 +89,11 @@ class Registry:
         await other.ping()
 
     def _gate_of(self, username: str) -> LoginGate:
-        gate = self._gates.pop(username, None) or LoginGate(self._http.service, self._clock, any_secret=True)
-        self._gates[username] = gate
-        if len(self._gates) > MOST_GATES:
-            del self._gates[next(iter(self._gates))]
-        return gate
+        known = self._gates.get(username)
+        if known is not None:
+            return known
+        gate = LoginGate(self._http.service, self._clock, any_secret=True)
+        return self._gates.put(username, gate, keep=lambda each: not each.idle)
 
     async def digest(self, repository: str, reference: str) -> str | None:
         """The digest of a tag (or of a digest) as the registry stores it, or None when there is no such manifest.

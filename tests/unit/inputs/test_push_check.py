@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from pydantic import SecretStr
 
 from devops_reconciler.api.base import SecretRef
 from devops_reconciler.api.errors import ExternalServiceError
-from devops_reconciler.inputs.logins import push_login
-from devops_reconciler.inputs.push_check import MOST_KNOWN, REFUSED_AGAIN, TAKEN_FOR, check_push
-from tests.unit.world import TEAM, outside
+from devops_reconciler.inputs.logins import Login, push_login
+from devops_reconciler.inputs.push_check import REFUSED_AGAIN, TAKEN_FOR, check_push
+from devops_reconciler.resources.world import MOST_PUSH_LOGINS
+from tests.unit.world import TEAM, Outside, outside
 
 
 async def test_a_wrong_login_that_ten_projects_have_is_tried_once() -> None:
@@ -25,15 +27,39 @@ async def test_a_wrong_login_that_ten_projects_have_is_tried_once() -> None:
         assert f"refuses the login of Secret {ref.name}" in str(found.refusal)
         versions.add(found.version)
     assert out.registry.tried == [("shared", "wrong")]
-    assert "wrong" not in str(out.world.push_logins)
+    assert "wrong" not in str(vars(out.world.push_logins))
 
 
-async def test_what_is_known_of_logins_has_an_end() -> None:
-    out, ref = outside(), SecretRef(name="push")
-    for number in range(MOST_KNOWN + 5):
-        out.secret("push", {"username": "shared", "password": f"pass-{number}"})
-        await check_push(out.world, ref, await push_login(out.world, TEAM, ref))
-    assert len(out.world.push_logins) == MOST_KNOWN
+async def look(out: Outside, password: str) -> None:
+    login = Login(username="shared", password=SecretStr(password), version=password, ours=False)
+    assert await check_push(out.world, SecretRef(name="push"), login) is not None
+
+
+async def test_thousands_of_logins_that_are_looked_at_in_turn_are_tried_once_each() -> None:
+    out = outside()
+    for _ in range(2):
+        for number in range(2000):
+            await look(out, f"pass-{number}")
+    assert len(out.registry.tried) == 2000
+
+
+async def test_of_more_logins_than_are_remembered_the_refused_ones_are_not_tried_again() -> None:
+    out = outside()
+    out.registry.refused = {"wrong"}
+    await look(out, "wrong")
+    for number in range(MOST_PUSH_LOGINS + 5):
+        await look(out, f"pass-{number}")
+    await look(out, "wrong")
+    assert out.registry.tried.count(("shared", "wrong")) == 1
+    assert len(out.world.push_logins) == MOST_PUSH_LOGINS
+
+
+async def test_what_is_known_of_refused_logins_has_an_end_too() -> None:
+    out = outside()
+    out.registry.refused = {f"pass-{number}" for number in range(MOST_PUSH_LOGINS + 5)}
+    for number in range(MOST_PUSH_LOGINS + 5):
+        await look(out, f"pass-{number}")
+    assert len(out.world.push_logins) == MOST_PUSH_LOGINS
 
 
 @pytest.mark.parametrize(("wrong", "again"), [({"pass"}, REFUSED_AGAIN), (set(), TAKEN_FOR)], ids=["refused", "taken"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,6 +14,7 @@ import pytest
 from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.services import registry as services_registry
 from devops_reconciler.services.http import Http, Request, Response
 from devops_reconciler.services.registry import Registry
 from devops_reconciler.services.registry_token import Challenge, basic, parse_challenges
@@ -303,12 +305,13 @@ async def test_a_refused_login_of_a_project_is_no_refused_token_in_the_metrics()
 
 
 def wrong_for_all(asked: list[str]) -> Callable[[Request], Response]:
-    """A registry whose token service knows one login, ann's `right`."""
+    """A registry whose token service takes the password `right`."""
 
     def answer(request: Request) -> Response:
         if request.url.startswith("https://ghcr.io/token"):
             asked.append(request.headers["Authorization"])
-            right = request.headers["Authorization"] == basic(("ann", "right"))
+            login = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
+            right = login.endswith(":right")
             return Response(200, body=b'{"token": "t"}') if right else Response(401)
         if "Authorization" in request.headers:
             return FOUND
@@ -339,6 +342,28 @@ async def test_of_the_wrong_logins_of_one_name_one_is_tried_at_a_time() -> None:
         await ours.check_login("ann", "wrong-again")
     clock.advance(timedelta(minutes=1))
     with pytest.raises(ExternalServiceError):  # the pause grows, whatever is wrong
+        await ours.check_login("ann", "right")
+
+
+async def test_a_user_name_whose_logins_are_paused_is_not_forgotten_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services_registry, "MOST_GATES", 3)
+    asked: list[str] = []
+    clock = FakeClock()
+    http = Http("registry", "https://ghcr.io", Answers(wrong_for_all(asked)), clock)
+    ours = Registry(http, username=lambda: "acme", secret=lambda: "s3cret", clock=clock)
+    with pytest.raises(CredentialsError):
+        await ours.check_login("ann", "wrong")
+    for number in range(5):
+        await ours.check_login(f"bob-{number}", "right")
+    with pytest.raises(ExternalServiceError, match="a login of ann was refused just now"):
+        await ours.check_login("ann", "right")
+    clock.advance(timedelta(minutes=1))
+    for number in range(5):
+        await ours.check_login(f"bob-{number}", "right")
+    with pytest.raises(CredentialsError):
+        await ours.check_login("ann", "wrong-too")
+    clock.advance(timedelta(minutes=1))
+    with pytest.raises(ExternalServiceError):  # nor is how often they were refused
         await ours.check_login("ann", "right")
 
 
