@@ -44,7 +44,7 @@ class Watched(Protocol):
 
     @property
     def takes(self) -> bool:
-        """Whether messages are being taken now; not while it connects, or holds some on purpose."""
+        """Whether messages are being taken now; not while it connects, has stopped on purpose, or holds a write."""
         ...
 
     @property

@@ -59,7 +59,8 @@ class MessageListener:
 
     @property
     def takes(self) -> bool:
-        """Whether messages are being taken now, and none is held."""
+        """Whether messages are being taken now, and none is held for the API server. A dead letter that is held stops
+        nobody."""
         return self._consumer is not None and self._consumer.takes
 
     @property
@@ -156,7 +157,7 @@ class _Consumer:
 
     @property
     def takes(self) -> bool:
-        return self.ready and self._tag is not None and not self._paused and not self._deliveries.held
+        return self.ready and self._tag is not None and not self._paused and not self._deliveries.holds_writes
 
     @property
     def _paused(self) -> bool:

@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import pytest
+from aio_pika import Message
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import DeliveryError
 from pamqp.commands import Basic
 
+from devops_reconciler.messages.canary import REPLY_TO, Canary
 from devops_reconciler.messages.listener import MessageListener
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.metrics import Metrics
 
 from .bench import AWAY, SECOND
-from .broker import FakeDelivery, FakeInbox, until
+from .broker import FakeDelivery, FakeInbox, turns, until
 from .samples import NOW, reconcile, settings
 
 
@@ -32,6 +34,8 @@ class Wire:
         self.close_callbacks: set[Any] = set()
         self.on_consumer_cancel_callbacks: set[Any] = set()
         self.name = "q"
+        self.hear: Callable[[Any], Awaitable[Any]] | None = None
+        """Takes the answers to canaries."""
 
     async def connect(self) -> AbstractConnection:
         return cast(AbstractConnection, self)
@@ -41,13 +45,17 @@ class Wire:
 
     channel = declare_exchange = get_exchange = declare_queue = bind = get_underlay_channel = close = _itself
     is_closed = False
+    transport = None
 
     async def closed(self) -> None:
         await asyncio.Event().wait()
 
-    async def publish(self, *_: Any, **__: Any) -> None:
-        """A dead letter: its queue is full."""
-        raise DeliveryError(None, Basic.Nack(1))
+    async def publish(self, message: Message, routing_key: str, **_: Any) -> None:
+        """The answer to a canary, or a dead letter: its queue is full."""
+        if not routing_key.startswith(REPLY_TO):
+            raise DeliveryError(None, Basic.Nack(1))
+        assert self.hear is not None
+        await self.hear(message)
 
     async def set_qos(self, *, prefetch_count: int) -> None:
         self._prefetch = prefetch_count
@@ -66,13 +74,36 @@ class Wire:
     def consumers(self) -> list[str]:
         return list(self._takes)
 
-    async def deliver(self, body: bytes) -> FakeDelivery:
+    async def deliver(self, body: bytes, **options: Any) -> FakeDelivery:
         """To the consumer of now."""
         await until(lambda: bool(self._takes))
         tag, take = next(iter(self._takes.items()))
-        delivery = FakeDelivery(body, consumer_tag=tag)
+        delivery = FakeDelivery(body, consumer_tag=tag, **options)
         await take(delivery)
         return delivery
+
+
+class CanaryWire(Wire):
+    """The canary's own connection: what it publishes comes to the consumer of another one. `sent` counts that."""
+
+    def __init__(self, other: Wire) -> None:
+        super().__init__()
+        self._other = other
+        self.sent = 0
+
+    get_queue = Wire._itself
+
+    @property
+    def default_exchange(self) -> Wire:
+        return self
+
+    async def consume(self, take: Callable[[Any], Awaitable[Any]], **_: Any) -> str:
+        self._other.hear = take
+        return "answers"
+
+    async def publish(self, message: Message, routing_key: str, **_: Any) -> None:
+        self.sent += 1
+        await self._other.deliver(message.body, type=message.type, reply_to=f"{message.reply_to}.token")
 
 
 class Stage:
@@ -129,3 +160,38 @@ async def test_dead_letters_that_are_not_taken_leave_the_others_what_is_taken_ah
     await until(lambda: other.acks == 1)
     assert "3 messages held" in await stage.listener.check()
     assert stage.wire.consumers == stage.wire.tags[-1:]
+
+
+async def test_the_canary_goes_on_while_dead_letters_are_not_taken(stage: Stage) -> None:
+    await stage.wire.deliver(b"no json")
+    await until(lambda: stage.wire.ahead[-1] == 4)
+    await turns()
+    assert (await stage.listener.check()).startswith("connected; 1 message held: RabbitMQ: publish to ")
+    assert stage.listener.takes
+    wire = CanaryWire(stage.wire)
+    canary = Canary(settings(), wire.connect, stage.clock, stage.listener)
+    task = asyncio.create_task(canary.run())
+
+    async def comes_back(sent: int) -> None:
+        await until(lambda: wire.sent == sent)
+        await turns()
+        assert (await canary.check()).startswith("the canary came back")
+
+    try:
+        await comes_back(1)
+        stage.clock.advance(settings().canary_interval)
+        await comes_back(2)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    assert stage.listener.takes
+
+
+async def test_while_a_write_is_held_nothing_is_said_to_be_taken(stage: Stage) -> None:
+    """Also while a probe may be: what comes then may be anything."""
+    stage.inbox.error = AWAY
+    await stage.wire.deliver(reconcile("deploy"))
+    await until(lambda: not stage.wire.consumers)
+    assert not stage.listener.takes
+    await stage.until_another_consumer()
+    assert not stage.listener.takes
