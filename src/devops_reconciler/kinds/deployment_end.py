@@ -23,6 +23,7 @@ from ..deployment import SECRET_STEP
 from ..engine.conditions import (
     CLEANUP_VERIFIED,
     CONFLICT,
+    CREDENTIALS_READY,
     DRIFTED,
     READY,
     STALLED,
@@ -143,7 +144,7 @@ class DeploymentEnd(Telling):
             fault = fault_of(outcome.failure.error)
         if outcome is None or outcome.failure is None:
             # What an earlier pass met on the way is over.
-            for flag in (CONFLICT, DRIFTED, VENDOR_DEGRADED):
+            for flag in (CONFLICT, CREDENTIALS_READY, DRIFTED, VENDOR_DEGRADED):
                 self.conditions.drop(flag)
         else:
             summarise(self.conditions, outcome, self.generation)

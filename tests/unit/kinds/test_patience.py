@@ -8,7 +8,7 @@ import pytest
 
 from devops_reconciler.api.errors import CredentialsError
 from devops_reconciler.kinds.patience import ASK_AGAIN, PATIENCE
-from devops_reconciler.services.kubernetes import SECRET
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, SECRET
 from tests.unit.world import TEAM
 
 from .life import Life
@@ -134,3 +134,20 @@ async def test_a_secret_that_stays_absent_ends_the_deployment_a_minute_after_its
     await life.live("one")
     assert life.reason("one") == "True/SecretNotFound"
     assert PATIENCE <= life.out.clock.now() - datetime.fromisoformat(said["lastTransitionTime"]) < PATIENCE * 2
+
+
+@pytest.mark.parametrize("end", ["Cancelled", "Superseded"])
+async def test_what_is_stopped_while_it_waits_for_a_secret_says_no_more_of_it(end: str) -> None:
+    life = with_pull_secret()
+    await at(life, "build")
+    life.out.kubernetes.remove(SECRET, TEAM, "pull")
+    await at(life, "secret-pull")
+    assert life.reason("one", "CredentialsReady") == "False/SecretNotFound"
+    if end == "Cancelled":
+        life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"cancel": True}})
+    else:
+        life.out.clock.advance(timedelta(seconds=2))
+        life.record("two", concurrencyPolicy="Replace")
+    await life.live("one")
+    assert life.reason("one") == f"True/{end}"
+    assert life.condition("one", "CredentialsReady") is None
