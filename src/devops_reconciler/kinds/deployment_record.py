@@ -15,7 +15,7 @@ from ..api.faults import Fault
 from ..api.names import image_tag
 from ..api.project import DevOpsProjectSpec
 from ..deployment import application_facts, steps
-from ..engine.conditions import READY, SUSPENDED, say, summarise
+from ..engine.conditions import CREDENTIALS_READY, READY, SUSPENDED, VENDOR_DEGRADED, say, summarise
 from ..engine.outcome import Outcome, failed_step
 from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
@@ -168,6 +168,8 @@ class DeploymentReconciliation(DeploymentEnd):
         if self._was_held_back():
             self.fields["heldUntil"] = self.now
             self.ledger.resume(self.now)
+            for flag in (CREDENTIALS_READY, VENDOR_DEGRADED):  # patience counts from them
+                self.conditions.drop(flag)
         if any(entry.attempts for entry in self.ledger.entries):
             return
         conditions = {c["type"]: c for c in (project.get("status") or {}).get("conditions") or ()}
