@@ -57,7 +57,7 @@ class RollbackTarget:
 
 @dataclass(frozen=True)
 class AbsentSecret:
-    """A Secret that is to be copied and cannot be had now. It ends nothing before the step that needs it."""
+    """A Secret that is to be copied and cannot be had now. What has begun goes on until the step that needs it."""
 
     name: str
     error: SecretNotFoundError
@@ -91,6 +91,11 @@ class Deployment:
     @property
     def url(self) -> str:
         return address_of(self.route.host, tls=self.route.tls_secret is not None)
+
+    @property
+    def absent(self) -> list[AbsentSecret]:
+        """The Secrets that are to be copied and cannot be had now."""
+        return [secret for secret in self.secrets if isinstance(secret, AbsentSecret)]
 
     @property
     def asks_commit(self) -> bool:

@@ -14,9 +14,9 @@ from ..api.errors import ConflictError, FailedError, ReconcilerError, Waiting, f
 from ..api.faults import Fault
 from ..api.names import image_tag
 from ..api.project import DevOpsProjectSpec
-from ..deployment import application_facts, steps
+from ..deployment import SECRET_STEP, AbsentSecret, application_facts, steps
 from ..engine.conditions import CREDENTIALS_READY, READY, SUSPENDED, VENDOR_DEGRADED, say, summarise
-from ..engine.outcome import Outcome, failed_step
+from ..engine.outcome import Outcome, StepResult, failed_step
 from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
 from ..inputs.subject import Subject, controller, parse_spec
@@ -88,7 +88,9 @@ class DeploymentReconciliation(DeploymentEnd):
         except (Waiting, FailedError):
             raise
         except Exception as error:  # noqa: BLE001 - becomes a condition, an event and a log line
-            return await self._without_inputs(Outcome(results=[failed_step("inputs", error)]))
+            return await self._without_inputs(failed_step("inputs", error))
+        if it.absent and not self._has_begun():
+            return await self._without_secrets(it.absent)
         inherited = partial(inherit, self.world, self.obj, it.project, it.environment, self.ledger)
         tag = partial(image_tag, record_uid=it.uid)
         wanted = steps(it, tag, self.ledger, self.world.settings, self.now, inherited)
@@ -170,7 +172,7 @@ class DeploymentReconciliation(DeploymentEnd):
             self.ledger.resume(self.now)
             for flag in (CREDENTIALS_READY, VENDOR_DEGRADED):  # patience counts from them
                 self.conditions.drop(flag)
-        if any(entry.attempts for entry in self.ledger.entries):
+        if self._has_begun():
             return
         conditions = {c["type"]: c for c in (project.get("status") or {}).get("conditions") or ()}
         for part in PROJECT_PARTS if subject.spec.rollback_to is None else ROLLBACK_PARTS:
@@ -180,6 +182,10 @@ class DeploymentReconciliation(DeploymentEnd):
                 text = f"the project is not set up, {part} is not True{said}"
                 self._wait_no_longer_than_setup(found, text)
                 raise Waiting(text, after=LOOK_AT_QUEUE, reason=Reason.DEPENDENCY_NOT_READY)
+
+    def _has_begun(self) -> bool:
+        """Whether it has written anything outside, or tried to."""
+        return any(entry.attempts for entry in self.ledger.entries)
 
     def _was_held_back(self) -> bool:
         """Until this pass, by its project or by a pause of its own."""
@@ -218,24 +224,34 @@ class DeploymentReconciliation(DeploymentEnd):
         await self.save()
         return Verdict(after=error.after, transitions=self.conditions.transitions)
 
-    async def _without_inputs(self, outcome: Outcome) -> Verdict:
+    async def _without_secrets(self, absent: Sequence[AbsentSecret]) -> Verdict:
+        """Nothing is begun for an application that could not run: no build, and nobody loses the environment to it."""
+        results = [failed_step(f"{SECRET_STEP}{secret.name}", secret.error) for secret in absent]
+        return await self._without_inputs(*results)
+
+    async def _without_inputs(self, *results: StepResult) -> Verdict:
         """What a deployment needs could not be read: its steps stay as they are."""
+        outcome = Outcome(results=list(results))
         self._bear(outcome)
         failure = outcome.failure
         if failure is not None:
             return await self.end(failure.reason, say(failure), outcome)
+        first = results[0]
+        if first.reason is Reason.SECRET_NOT_FOUND and self.waits_anew("queue", say(first)):
+            self.tell("queue", first.state, say(first), reason=first.reason.value, fault=fault_of(first.error))
         summarise(self.conditions, outcome, self.generation)
-        self.fields["fault"] = fault_of(outcome.results[0].error)
+        self.fields["fault"] = fault_of(first.error)
         await self.save()
         return Verdict(after=self.next_look(outcome), results=outcome.results, transitions=self.conditions.transitions)
 
     def _bear(self, outcome: Outcome) -> None:
-        bear(outcome, self.conditions, self.now, min(ASK_AGAIN, self.world.settings.retry_external_delay))
+        again = min(ASK_AGAIN, self.world.settings.retry_external_delay)
+        bear(outcome, self.conditions, self.now, again)
+        bear_absent_secrets(outcome, self.conditions, self.now, again)
 
     async def _progress(self, outcome: Outcome) -> Verdict:
         """The steps' outcome as status, conditions and heartbeats."""
         self._bear(outcome)
-        bear_absent_secrets(outcome, self.conditions, self.now)
         before, percent_before = self.status.steps, self.status.percent
         self.date_retries(outcome)
         after = step_statuses(outcome, self.ledger, before, self.now)

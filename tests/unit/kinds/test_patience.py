@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from devops_reconciler.api.errors import CredentialsError
 from devops_reconciler.kinds.patience import ASK_AGAIN, PATIENCE
-from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, SECRET
+from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, SECRET
 from tests.unit.world import TEAM
 
 from .life import Life
@@ -134,6 +135,87 @@ async def test_a_secret_that_stays_absent_ends_the_deployment_a_minute_after_its
     await life.live("one")
     assert life.reason("one") == "True/SecretNotFound"
     assert PATIENCE <= life.out.clock.now() - datetime.fromisoformat(said["lastTransitionTime"]) < PATIENCE * 2
+
+
+NEW = [
+    pytest.param({}, id="production"),
+    pytest.param({"environment": "pr-7"}, id="preview"),
+    pytest.param({"rollbackTo": "zero"}, id="rollback"),
+]
+
+
+async def not_begun(spec: dict[str, Any], *, unlabelled: bool = False) -> Life:
+    """A record that has only just arrived; the Secret that it needs is absent."""
+    life = with_pull_secret()
+    life.out.kubernetes.remove(DEPLOYMENT_RECORD, TEAM, "one")
+    if "rollbackTo" in spec:
+        life.record("zero")
+        await life.live("zero", most=2000)
+        life.out.clock.advance(timedelta(seconds=2))
+    life.record("one", **spec)
+    life.out.kubernetes.remove(SECRET, TEAM, "pull")
+    if unlabelled:
+        life.out.secret("pull", {".dockerconfigjson": "{}"}, type="kubernetes.io/dockerconfigjson", labels={})
+    return life
+
+
+@pytest.mark.parametrize("unlabelled", [False, True])
+@pytest.mark.parametrize("spec", NEW)
+async def test_one_that_has_begun_nothing_does_not_begin_without_a_secret(
+    spec: dict[str, Any], unlabelled: bool
+) -> None:
+    life = await not_begun(spec, unlabelled=unlabelled)
+    before, builds = life.out.clock.now(), len(life.out.jenkins.triggers)
+    holder = life.holder(spec.get("environment", "production"))
+    await life.turn("one")
+    said = life.condition("one", "CredentialsReady")
+    assert said is not None
+    assert (said["status"], said["reason"]) == ("False", "SecretNotFound")
+    assert "secret-pull: Secret team-a/pull " in said["message"]
+    assert life.reason("one", "Ready") == "Unknown/SecretNotFound"
+    assert life.told("one")[-1]["state"] == "Waiting"
+    await life.live("one")
+    assert life.reason("one") == "True/SecretNotFound"
+    assert PATIENCE <= life.out.clock.now() - before < PATIENCE * 2
+    assert len(life.out.jenkins.triggers) == builds
+    assert life.holder(spec.get("environment", "production")) == holder
+    assert life.status("one").get("applied", []) == []
+    assert [payload["result"] for payload in life.told("one") if payload["terminal"]] == ["Failed"]
+    assert sum(payload["state"] == "Waiting" for payload in life.told("one")) == 1
+
+
+@pytest.mark.parametrize("spec", NEW)
+async def test_one_that_has_begun_nothing_begins_when_the_secret_comes(spec: dict[str, Any]) -> None:
+    life = await not_begun(spec)
+    await life.turn("one")
+    life.out.clock.advance(PATIENCE - ASK_AGAIN)
+    pull_secret(life)
+    await life.live("one", most=2000)
+    assert life.reason("one") == "True/Succeeded"
+    assert life.condition("one", "CredentialsReady") is None
+
+
+async def test_the_time_of_a_pause_is_none_of_that_minute() -> None:
+    life = await not_begun({})
+    await life.turn("one")
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": {"mode": "Plan"}})
+    await life.turn("one")
+    life.out.clock.advance(timedelta(hours=1))
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": {"mode": "Apply"}})
+    await life.turn("one")
+    assert life.reason("one", "CredentialsReady") == "False/SecretNotFound"
+    pull_secret(life)
+    await life.live("one", most=2000)
+    assert life.reason("one") == "True/Succeeded"
+
+
+async def test_one_that_fails_of_something_else_says_no_more_of_the_secret() -> None:
+    life = await not_begun({})
+    await life.turn("one")
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": {"git": {"url": "https://elsewhere.org/x.git"}}})
+    await life.live("one")
+    assert life.reason("one") == "True/InvalidSpec"
+    assert life.condition("one", "CredentialsReady") is None
 
 
 @pytest.mark.parametrize("end", ["Cancelled", "Superseded"])
