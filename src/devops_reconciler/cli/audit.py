@@ -12,7 +12,6 @@ from ..runtime.audit_file import AuditFile
 from ..runtime.audit_record import schema
 from ..runtime.audit_verify import AuditReport, verify
 from ..runtime.clock import Clock
-from ..runtime.logs import Redactor
 from ..runtime.secrets import Secrets
 from ..runtime.settings import Settings
 
@@ -29,7 +28,7 @@ def open_trail(settings: Settings, secrets: Secrets, clock: Clock, replica: str)
                 f"RECONCILER_AUDIT_FILE: {path} cannot be written to ({error.strerror or error}); "
                 "let it be a file in a directory that the operator's user may write to"
             ) from error
-    return AuditTrail(clock, replica=replica, file=file, redact=Redactor(secrets.own))
+    return AuditTrail(clock, replica=replica, file=file, redact=secrets.hide_own)
 
 
 def verified(files: Sequence[Path], *, since: str | None, head: str | None, as_json: bool) -> tuple[int, str]:

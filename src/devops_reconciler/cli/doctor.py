@@ -31,7 +31,7 @@ def examine_all(environ: Mapping[str, str], say: Callable[[str], None], *, as_js
     """Print the findings; 1 if one of them is bad. Raises ConfigurationError where there is nothing to begin with."""
     settings = load(environ)
     secrets = Secrets(settings, environ, SystemClock())
-    configure("console", secrets=secrets.values)
+    configure("console", hide=secrets.hide)
     findings = asyncio.run(_examine(settings, secrets, environ))
     if as_json:
         say(json.dumps({"ok": all(f.ok for f in findings), "findings": [f.as_json() for f in findings]}, indent=2))

@@ -14,11 +14,11 @@ from ..host.drain import DRAINS, Held, acting_alone, held_objects, release_all, 
 from ..host.lease import NAME
 from ..runtime.clock import SystemClock
 from ..runtime.logs import Redactor, configure
-from ..runtime.secrets import secrets_in
 from ..runtime.settings import load_group
 from ..runtime.settings_variables import OperatorVariables
 from ..services.kubernetes import Kubernetes
 from ..services.kubernetes_access import find_cluster, open_cluster
+from .hiding import hider
 
 Say = Callable[[str], None]
 
@@ -29,9 +29,9 @@ STEP_BACK_WITHIN = timedelta(seconds=60)
 
 def drain(environ: Mapping[str, str], *, delete: bool, yes: bool, within: timedelta) -> int:
     """0 when nothing of ours holds the cluster any more, 1 when something is left, 2 when nobody has said yes."""
-    known = secrets_in(environ)
-    configure("console", debug=False, secrets=lambda: known)
-    settings, say = load_group(OperatorVariables, environ), speaker(Redactor(lambda: known))
+    hide = hider(environ)
+    configure("console", debug=False, hide=hide)
+    settings, say = load_group(OperatorVariables, environ), speaker(hide)
     return asyncio.run(_drain(settings, say, delete=delete, yes=yes, within=within))
 
 

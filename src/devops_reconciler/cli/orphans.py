@@ -34,7 +34,7 @@ def list_orphans(settings: Settings, environ: Mapping[str, str], *, as_json: boo
     clock = SystemClock()
     secrets = Secrets(settings, environ, clock)
     hide = secrets.hide
-    configure("console", debug=False, secrets=secrets.values)
+    configure("console", debug=False, hide=hide)
     try:
         report = asyncio.run(_look(settings, secrets, clock))
     except ReconcilerError as error:

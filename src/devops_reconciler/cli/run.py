@@ -76,7 +76,9 @@ def run_operator(settings: Settings, environ: dict[str, str]) -> int:
     clock = SystemClock()
     secrets = Secrets(settings, environ, clock)
     kopf.configure(verbose=settings.reconciler_debug)
-    configure(settings.reconciler_log_format, debug=settings.reconciler_debug, secrets=secrets.values, own=secrets.own)
+    configure(
+        settings.reconciler_log_format, debug=settings.reconciler_debug, hide=secrets.hide, hide_own=secrets.hide_own
+    )
     for warning in ConfigurationValidator(environ).warnings:
         _log.warning("the configuration is probably not meant so", warning=warning)
     headers = partial(secrets.current, "otel_exporter_otlp_headers")

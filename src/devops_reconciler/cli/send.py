@@ -108,6 +108,7 @@ def _publish(environ: Mapping[str, str], message: Mapping[str, Any] | bytes) -> 
     secrets = [
         each.get_secret_value() for each in (broker.rabbitmq_password, tracing.otel_exporter_otlp_headers) if each
     ]
-    configure("console", secrets=lambda: secrets)  # that a collector is away is told on stderr
-    with traced(tracing, hide=Redactor(lambda: secrets)):
+    hide = Redactor(lambda: secrets)
+    configure("console", hide=hide)  # that a collector is away is told on stderr
+    with traced(tracing, hide=hide):
         return asyncio.run(publish(broker, message))

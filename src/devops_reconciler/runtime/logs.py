@@ -8,6 +8,7 @@ import base64
 import json
 import logging
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TextIO
 from urllib.parse import quote
@@ -34,10 +35,15 @@ class Redactor:
     def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:
         self._secrets = secrets
         self._known: frozenset[str] = frozenset()
+        self._forms_by_secret: dict[str, frozenset[str]] = {}
+        """Of those that are known: they come and go one by one, and each has many forms."""
         self._forms: tuple[str, ...] = ()
+        """The longest stands first."""
 
     def __call__(self, text: str) -> str:
-        for form in self._current_forms():
+        forms = self._current_forms()
+        # A longer one is not in it, and will not be: what stands for a secret is never longer than that.
+        for form in forms[bisect_left(forms, -len(text), key=_by_length) :]:
             if form in text:
                 text = text.replace(form, HIDDEN)
         return text
@@ -45,16 +51,22 @@ class Redactor:
     def _current_forms(self) -> tuple[str, ...]:
         known = frozenset(self._secrets())
         if known is not self._known and known != self._known:
-            forms = {form for secret in known if len(secret) >= _SHORTEST_SECRET for form in _forms_of(secret)}
-            self._known, self._forms = known, tuple(sorted(forms, key=len, reverse=True))
+            before, searched = self._forms_by_secret, (each for each in known if len(each) >= _SHORTEST_SECRET)
+            forms = {each: before.get(each) or _forms_of(each) for each in searched}
+            self._forms = tuple(sorted(frozenset[str]().union(*forms.values()), key=_by_length))
+            self._forms_by_secret, self._known = forms, known
         return self._forms
 
 
-def _forms_of(secret: str) -> set[str]:
+def _by_length(form: str) -> int:
+    return -len(form)
+
+
+def _forms_of(secret: str) -> frozenset[str]:
     """A secret as it may stand in a line: plain, in a URL, in base64; each of these quoted once or twice."""
     plain = {secret, quote(secret, safe=""), quote(secret), base64.b64encode(secret.encode()).decode()}
     once = {quoted for text in plain for quoted in _quoted(text)}
-    return plain | once | {quoted for text in once for quoted in _quoted(text)}
+    return frozenset(plain | once | {quoted for text in once for quoted in _quoted(text)})
 
 
 def _quoted(text: str) -> set[str]:
@@ -79,17 +91,16 @@ def configure(
     log_format: Literal["json", "console"],
     *,
     debug: bool = False,
-    secrets: Callable[[], Iterable[str]] = tuple,
-    own: Callable[[], Iterable[str]] | None = None,
+    hide: Callable[[str], str] = str,
+    hide_own: Callable[[str], str] | None = None,
     stream: TextIO | None = None,
 ) -> None:
     """Send all logs of the process to `stream` (stderr) in one form. To be called after Kopf set its own handler up.
 
-    `secrets` gives the values to be hidden (`Secrets.values`), `own` those of the audit trail (`Secrets.own`).
+    `hide` takes the secrets out of each text (`Secrets.hide`), `hide_own` those that are taken out of the audit trail.
     """
-    redact = Redactor(secrets)
     handler = _OurHandler(stream or sys.stderr)
-    handler.setFormatter(_formatter(log_format, redact, redact if own is None else Redactor(own)))
+    handler.setFormatter(_formatter(log_format, hide, hide_own or hide))
     root = logging.getLogger()
     for other in [other for other in root.handlers if _is_plain_stream(other)]:
         root.removeHandler(other)
@@ -110,10 +121,12 @@ def _is_plain_stream(handler: logging.Handler) -> bool:
     return isinstance(handler, _OurHandler) or type(handler).__name__ in {"StreamHandler", "_KopfStreamHandler"}
 
 
-def _formatter(log_format: Literal["json", "console"], redact: Redactor, of_audit: Redactor) -> logging.Formatter:
+def _formatter(
+    log_format: Literal["json", "console"], hide: Callable[[str], str], hide_own: Callable[[str], str]
+) -> logging.Formatter:
     def redacted(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        hide = of_audit if event.get("logger") == AUDIT else redact
-        return {key: value if key in _OURS else _without_secrets(value, hide) for key, value in event.items()}
+        redact = hide_own if event.get("logger") == AUDIT else hide
+        return {key: value if key in _OURS else _without_secrets(value, redact) for key, value in event.items()}
 
     chain: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -130,7 +143,7 @@ def _formatter(log_format: Literal["json", "console"], redact: Redactor, of_audi
     )
 
 
-def _without_secrets(value: Any, hide: Redactor) -> Any:
+def _without_secrets(value: Any, hide: Callable[[str], str]) -> Any:
     """The value of a field, with secrets hidden in each text of it. What is neither a text nor a number becomes one."""
     if value is None or isinstance(value, (bool, int, float)):
         return value

@@ -54,9 +54,11 @@ class Secrets:
     _gathered_at: float = field(default=0.0, init=False, repr=False)
     hide: Redactor = field(init=False, repr=False)
     """Takes all of them out of a text; one for the whole process, since it keeps each in many forms."""
+    hide_own: Redactor = field(init=False, repr=False)
+    """Takes out the operator's own alone."""
 
     def __post_init__(self) -> None:
-        self.hide = Redactor(self.values)
+        self.hide, self.hide_own = Redactor(self.values), Redactor(self.own)
 
     def current(self, name: str) -> str | None:
         """The value of an attribute of `Settings` (`jenkins_token`) as it is now; None where it is not set.

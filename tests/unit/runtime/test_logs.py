@@ -74,7 +74,7 @@ def test_a_line_says_the_span_that_is_active(stream: io.StringIO) -> None:
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_a_secret_is_hidden_wherever_it_stands(log_format: Any, stream: io.StringIO) -> None:
-    logs.configure(log_format, secrets=lambda: [SECRET], stream=stream)
+    logs.configure(log_format, hide=logs.Redactor(lambda: [SECRET]), stream=stream)
     log = logs.get_logger("x")
     log.info(f"message {SECRET}", field=SECRET, nested={"list": [SECRET]}, url=f"http://h/{quote(SECRET, safe='')}")
     log.info("encoded", basic=base64.b64encode(SECRET.encode()).decode(), password="another")
@@ -93,7 +93,7 @@ def test_a_secret_is_hidden_wherever_it_stands(log_format: Any, stream: io.Strin
 
 @pytest.mark.parametrize("secret", ['", "', '": "', "{", "event", "level", "info", "error", "project", "logger"])
 def test_no_secret_takes_a_line_or_its_fields_apart(secret: str, stream: io.StringIO) -> None:
-    logs.configure("json", secrets=lambda: {secret, "other-secret"}, stream=stream)
+    logs.configure("json", hide=logs.Redactor(lambda: {secret, "other-secret"}), stream=stream)
     logs.get_logger("x").error(
         "Message refused", project=f"a {secret}", reason="InvalidSpec", nested={"event": [secret]}
     )
@@ -105,14 +105,15 @@ def test_no_secret_takes_a_line_or_its_fields_apart(secret: str, stream: io.Stri
 
 
 def test_nor_a_line_for_the_console(stream: io.StringIO) -> None:
-    logs.configure("console", secrets=lambda: {"project=", "level"}, stream=stream)
+    logs.configure("console", hide=logs.Redactor(lambda: {"project=", "level"}), stream=stream)
     logs.get_logger("x").error("Message refused", project="shop", level_of="level")
     assert "project=shop" in stream.getvalue()
     assert "level_of=****" in stream.getvalue()
 
 
 def test_from_the_audit_trail_only_the_operators_own_secrets_are_taken(stream: io.StringIO) -> None:
-    logs.configure("json", secrets=lambda: {"shop", "own-secret"}, own=lambda: {"own-secret"}, stream=stream)
+    hide, hide_own = logs.Redactor(lambda: {"shop", "own-secret"}), logs.Redactor(lambda: {"own-secret"})
+    logs.configure("json", hide=hide, hide_own=hide_own, stream=stream)
     for name in ("devops_reconciler.audit", "x"):
         logs.get_logger(name).info("an external change", target="jenkins.test/job/shop", asked_by="own-secret")
     assert [(line["target"], line["asked_by"]) for line in lines(stream)] == [
@@ -131,6 +132,44 @@ def test_a_rotated_secret_is_hidden_too() -> None:
 
 def test_a_longer_secret_is_hidden_as_a_whole() -> None:
     assert logs.Redactor(lambda: ["abcd", "abcdefgh", "x"])("abcdefgh abcd x") == "**** **** x"
+
+
+def test_a_secret_is_made_into_its_forms_once_for_as_long_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    forms_of = logs._forms_of
+    monkeypatch.setattr(logs, "_forms_of", lambda secret: made.append(secret) or forms_of(secret))
+    known = [f"secret-{number}" for number in range(100)]
+    redact = logs.Redactor(lambda: known)
+    assert redact("secret-7 then") == "**** then"
+    assert sorted(made) == sorted(known)
+    made.clear()
+    known[0] = "another-secret"
+    assert redact("secret-0 another-secret") == "secret-0 ****"
+    assert made == ["another-secret"]
+    known[0] = "secret-0"
+    assert redact("secret-0 another-secret") == "**** another-secret"
+    assert made == ["another-secret", "secret-0"], "of what is no longer known nothing is kept"
+
+
+class Looked(str):
+    """A text that notes what is looked for in it."""
+
+    __slots__ = ("looks",)
+    looks: list[str]
+
+    def __contains__(self, part: object) -> bool:
+        self.looks.append(str(part))
+        return super().__contains__(part)  # type: ignore[operator]
+
+
+def test_no_text_is_searched_for_what_is_longer() -> None:
+    redact = logs.Redactor(lambda: ["short", "a secret that is longer"])
+    for text, most in (("", 0), ("shor", 4), ("a short", 7)):
+        looked = Looked(text)
+        looked.looks = []
+        assert redact(looked) == text.replace("short", "****")
+        assert ("short" in looked.looks) == (len(text) >= 5)
+        assert all(len(form) <= most for form in looked.looks)
 
 
 def test_debug_lines_only_when_asked_for(stream: io.StringIO) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from devops_reconciler.runtime import logs
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.secrets import Secrets
 from devops_reconciler.runtime.settings import load
@@ -131,6 +132,19 @@ def test_of_projects_logins_the_last_used_are_known(clock: FakeClock) -> None:
     known = held.values()
     assert {"kept", "pass-299"} <= known
     assert "pass-0" not in known
+
+
+def test_a_new_login_leaves_what_is_known_of_the_others(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = secrets(clock)
+    for number in range(300):
+        held.learn("ann", f"pass-{number}")
+    assert held.hide("pass-299 pass-1") == "**** pass-1"
+    made: list[str] = []
+    forms_of = logs._forms_of
+    monkeypatch.setattr(logs, "_forms_of", lambda secret: made.append(secret) or forms_of(secret))
+    held.learn("ann", "pass-new")
+    assert held.hide("pass-299 pass-new") == "**** ****"
+    assert sorted(made) == sorted(["pass-new", base64.b64encode(b"ann:pass-new").decode()])
 
 
 def test_they_are_gathered_once_and_anew_as_soon_as_one_is_added(tmp_path: Path, clock: FakeClock) -> None:
