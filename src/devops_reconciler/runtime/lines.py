@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -28,7 +28,7 @@ class _Line(Generic[W]):
     """Those of one urgency: namespaces in turn, in each its projects in turn, of each who came first."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, _Line[W]] = {}
+        self._parts: OrderedDict[str, _Line[W]] = OrderedDict()
         """Whose turn it is stands first."""
         self._here: deque[W] = deque()
 
@@ -38,12 +38,6 @@ class _Line(Generic[W]):
     @property
     def first(self) -> W:
         return self._here[0] if self._here else next(iter(self._parts.values())).first
-
-    @property
-    def oldest(self) -> int:
-        """The number of who has waited longest."""
-        heads = [part.oldest for part in self._parts.values()]
-        return min([*heads, self._here[0].number] if self._here else heads)
 
     def join(self, waiter: W, where: Sequence[str]) -> None:
         if where:
@@ -59,10 +53,10 @@ class _Line(Generic[W]):
         had_its_turn = self.first is waiter
         part = self._parts[where[0]]
         part.leave(waiter, where[1:])
-        if had_its_turn or not part:
+        if not part:
             del self._parts[where[0]]
-        if had_its_turn and part:
-            self._parts[where[0]] = part
+        elif had_its_turn:
+            self._parts.move_to_end(where[0])
 
 
 class Lines(Generic[W]):
@@ -70,26 +64,31 @@ class Lines(Generic[W]):
 
     def __init__(self) -> None:
         self._lines: dict[Urgency, _Line[W]] = {each: _Line() for each in Urgency}
+        self._arrived: dict[Urgency, OrderedDict[W, None]] = {each: OrderedDict() for each in Urgency}
+        """Who waits in each of them, by arrival."""
         self._numbers = itertools.count()
-        self._waiting = 0
         self._served = 0
 
     def __bool__(self) -> bool:
-        return self._waiting > 0
+        return any(self._arrived.values())
 
     def join(self, waiter: W) -> None:
         """To the end of its line."""
         waiter.number = next(self._numbers)
-        self._waiting += 1
+        self._arrived[waiter.urgency][waiter] = None
         self._lines[waiter.urgency].join(waiter, waiter.tenant)
 
     def first(self, may: Callable[[Urgency], bool] = lambda _: True) -> W | None:
         """Whose turn it is, of those that are urgent enough; None where none of them waits."""
-        lines = [line for urgency, line in self._lines.items() if line and may(urgency)]
-        if not lines:
+        urgencies = [urgency for urgency, line in self._lines.items() if line and may(urgency)]
+        if not urgencies:
             return None
         fair = self._served % FAIR_SHARE == FAIR_SHARE - 1
-        return (min(lines, key=lambda line: line.oldest) if fair else lines[0]).first
+        return self._lines[min(urgencies, key=self._longest) if fair else urgencies[0]].first
+
+    def _longest(self, urgency: Urgency) -> int:
+        """The number of who has waited longest."""
+        return next(iter(self._arrived[urgency])).number
 
     def serve(self, waiter: W) -> None:
         """It has had its turn."""
@@ -102,5 +101,5 @@ class Lines(Generic[W]):
 
     def leave(self, waiter: W) -> None:
         """It gives up."""
-        self._waiting -= 1
+        del self._arrived[waiter.urgency][waiter]
         self._lines[waiter.urgency].leave(waiter, waiter.tenant)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from types import FrameType
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devops_reconciler.runtime import lines as module
 from devops_reconciler.runtime.lines import Lines, Waiter
 from devops_reconciler.runtime.urgency import Tenant, Urgency, work
 
@@ -73,6 +77,32 @@ def test_who_is_not_urgent_enough_is_passed_over() -> None:
     assert lines.first(lambda urgency: urgency < Urgency.CHECK) is None
     (urgent,) = waiters(lines, Urgency.CHANGE, [("a", "1")])
     assert lines.first(lambda urgency: urgency < Urgency.CHECK) is urgent
+
+
+def calls_to_serve(of: Sequence[Urgency], many: int) -> int:
+    """How many calls there are in the module until all have had their turn: so many projects wait with each urgency."""
+    lines: Lines[Waiter] = Lines()
+    for each in of:
+        waiters(lines, each, [("team", f"{number}") for number in range(many)])
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_code.co_filename == module.__file__
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        while (waiter := lines.first()) is not None:
+            lines.serve(waiter)
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize("of", [[Urgency.CHANGE], [Urgency.CHECK, Urgency.CHANGE]])
+def test_a_turn_costs_the_same_however_many_wait(of: list[Urgency]) -> None:
+    assert calls_to_serve(of, 400) <= 10.1 * calls_to_serve(of, 40)
 
 
 TENANTS = st.tuples(st.sampled_from("ab"), st.sampled_from("12"))
