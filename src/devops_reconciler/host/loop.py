@@ -15,7 +15,7 @@ from ..api.conditions import Condition, Reason
 from ..api.deployment_record import StepState
 from ..kinds import KINDS, Context, Verdict, reconciliation
 from ..resources.believing import not_credible
-from ..resources.world import World
+from ..resources.world import World, forget_home
 from ..runtime.audit_context import acting_for
 from ..runtime.logs import get_logger
 from ..runtime.metrics import Metrics
@@ -374,6 +374,7 @@ class Loop:
         self._told.pop(key, None)
         if (known := self._current.pop(key, None)) is not None:
             self._world.project_files.forget(known)
+            forget_home(self._world, key.namespace, known)
         self._copies.forget(key)
         self._newcomers.forget(key)
         self._tally.forget(key)

@@ -42,7 +42,7 @@ from ..inputs.subject import (
 )
 from ..resources.belonging import NOT_OF_THIS, is_foreign
 from ..resources.catalog import ANSWERS_ITSELF, REMOVALS
-from ..resources.world import World
+from ..resources.world import World, note_home
 from ..services.kubernetes import DEVOPS_PROJECT, INGRESS_RESOURCE
 from .cleanup import has_failed
 from .kind import KindOfResource
@@ -119,6 +119,7 @@ class Reconciliation(Generic[S, T]):
         self.now = self.world.clock.now()
         self.generation = int(obj["metadata"]["generation"])
         self.me = mark_for(self.world.cluster_id, obj)
+        note_home(self.world, obj)
         self.conditions = Conditions(status.conditions, self.generation, self.now)
         self._is_new = not any(entry.state is EntryState.ACTIVE for entry in self.ledger.entries)
         self._failed_before = {id(entry) for entry in self.ledger.entries if has_failed(entry)}

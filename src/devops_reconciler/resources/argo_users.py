@@ -5,22 +5,19 @@ Argo CD shows no login, and a mark is a digest: both are known only from the obj
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from ..api.conditions import Reason
-from ..api.errors import ReconcilerError
 from ..api.names import mark_for
 from ..engine.ledger import EntryState
 from ..engine.resource import digest_of
-from ..runtime.slots import step_aside
 from ..services.argocd import same_url
 from ..services.kubernetes import ARGO_SETTINGS
-from ..services.rounds import FRESH
+from ..services.rounds import FRESH, InTurn
 from .world import World
 
 OPERATORS = ""
@@ -96,61 +93,22 @@ def is_private(world: World, value: Mapping[str, Any]) -> bool:
     return bool(username) and username != world.secrets.current("default_git_username")
 
 
-@dataclass
-class _Lists:
-    """The lists of one namespace, of which one is read at a time."""
-
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    begun: int = 0
-    """How many have begun."""
-    told: int = 0
-    """Which one has told something last: `users`, or an `error`."""
-    users: Sequence[User] | None = None
-    error: ReconcilerError | None = None
-    at: float = 0
-    """When the one that gave `users` began (monotonic)."""
-
-    def serves(self, asked: int, now: float, age: timedelta) -> bool:
-        """Whether the last one began after that many had begun, or has given users not longer ago than `age`."""
-        young = self.users is not None and self.error is None and now - self.at < age.total_seconds()
-        return young or self.told > asked
-
-
 async def users_in(world: World, namespace: str, age: timedelta | None = None) -> Sequence[User]:
     """The ArgoSettings of a namespace, as read by anybody no longer ago than `age`, or whenever that was.
 
     Who asks while they are being read waits for the next list, which serves all who wait by then, also where it fails.
     """
-    lists: _Lists = world.argo_users.setdefault(namespace, _Lists())
-    if lists.users is not None and age is None:
-        return lists.users
-    asked = lists.begun
-    if lists.turn.locked():
-        step_aside()  # a read of somebody else comes first: while it takes its time, others may work
-    async with lists.turn:
-        if not lists.serves(asked, world.clock.monotonic(), age or FRESH):
-            await _list(world, namespace, lists)
-        if lists.error is not None:
-            raise lists.error
-        assert lists.users is not None
-        return lists.users
-
-
-async def _list(world: World, namespace: str, lists: _Lists) -> None:
-    lists.begun, at = lists.begun + 1, world.clock.monotonic()
-    try:
-        users = await world.kubernetes.kept(ARGO_SETTINGS, namespace, partial(_user, world))
-    except ReconcilerError as error:
-        lists.error = error
-    else:
-        lists.users, lists.error, lists.at = users, None, at
-    lists.told = lists.begun
+    lists: InTurn[Sequence[User]] = world.argo_users.setdefault(namespace, InTurn(world.clock))
+    if lists.last is not None and age is None:
+        return lists.last
+    read = partial(world.kubernetes.kept, ARGO_SETTINGS, namespace, partial(_user, world))
+    return await lists.get(read, age or FRESH)
 
 
 def as_known(world: World, namespace: str) -> Sequence[User]:
     """Those of a namespace as last read, however long ago; none where it never was."""
-    lists: _Lists | None = world.argo_users.get(namespace)
-    return (lists.users if lists is not None else None) or ()
+    lists: InTurn[Sequence[User]] | None = world.argo_users.get(namespace)
+    return (lists.last if lists is not None else None) or ()
 
 
 async def user_now(world: World, namespace: str, name: str) -> User | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from ..api.conditions import Reason
 from ..api.errors import ConflictError, CredentialsError, ExternalServiceError, ValidationError
-from ..api.names import mark
+from ..api.names import controller, mark, mark_for
 from ..engine.resource import Resource
 from ..engine.window import ACT_WITHIN
 from ..runtime.clock import Clock, Instant
@@ -37,6 +38,7 @@ from ..services.kubernetes import (
 )
 from ..services.probe import Prober
 from ..services.registry import Registry
+from ..services.rounds import InTurn
 from .marks import of_one_installation
 
 MOST_PUSH_LOGINS = 10_000
@@ -80,6 +82,8 @@ class World:
     """The facts of builds under way, by key, as the last look found them: what is known needs no search."""
     homes: dict[str, str] = field(default_factory=dict)
     """The watched namespace of a mark's resource, NOWHERE where none of them has it: neither ever changes."""
+    marks: dict[str, InTurn[set[str]]] = field(default_factory=dict)
+    """By watched namespace: the marks of all that lives there, as last read."""
     breakers: Breakers = field(default_factory=Breakers)
     """Of the clients above, for those who show them."""
     fence: Fence | None = None
@@ -155,15 +159,13 @@ async def lives_elsewhere(world: World, me: str, owner: str) -> bool:
     # A mark is a digest of the UID: it names nothing that could be asked for, so whatever may be its owner is read.
     for namespace in namespaces if home is None else (home,):
         try:
-            marks = await _marks_in(world, namespace)
+            lists = world.marks.setdefault(namespace, InTurn(world.clock))
+            marks = await lists.get(partial(_marks_in, world, namespace))
         except REFUSALS as error:
             refusals.append(f"{namespace} ({error.message})")
             continue
-        for gone in [each for each, where in homes.items() if where == namespace and each not in marks]:
-            del homes[gone]
-        homes.update(dict.fromkeys(marks, namespace))
         if owner in marks:
-            return me not in marks
+            return homes.get(me) != namespace
     if refusals:
         text = f"whose the mark {owner} is cannot be told while watched namespaces refuse us: {'; '.join(refusals)}"
         raise ExternalServiceError(text, service="kubernetes")
@@ -172,6 +174,27 @@ async def lives_elsewhere(world: World, me: str, owner: str) -> bool:
 
 
 async def _marks_in(world: World, namespace: str) -> set[str]:
-    """The marks of all that may own things."""
+    """The marks of all that may own things, which are remembered as those that live there."""
+    homes = world.homes
+    # Who is met from now on may be too new for the list.
+    before = [each for each, where in homes.items() if where == namespace]
     found = [obj for kind in OWNERS for obj in await world.kubernetes.list(kind, namespace)]
-    return {mark(world.cluster_id, namespace, obj["metadata"]["uid"]) for obj in found}
+    marks = {mark(world.cluster_id, namespace, obj["metadata"]["uid"]) for obj in found}
+    for gone in set(before) - marks:
+        homes.pop(gone, None)
+    homes.update(dict.fromkeys(marks, namespace))
+    return marks
+
+
+def note_home(world: World, obj: Mapping[str, Any]) -> None:
+    """Remember where an object lives that is met there: of two that were met, nothing has to be listed.
+
+    Until `forget_home`. What a project controls has the project's mark, and is not met as the project.
+    """
+    if len(world.settings.reconciler_namespaces) > 1 and controller(obj) is None:
+        world.homes[mark_for(world.cluster_id, obj)] = obj["metadata"]["namespace"]
+
+
+def forget_home(world: World, namespace: str, uid: str) -> None:
+    """The object that was met there is gone."""
+    world.homes.pop(mark(world.cluster_id, namespace, uid), None)

@@ -7,11 +7,12 @@ is in the answer, however long the read before it hangs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
+from ..api.errors import ReconcilerError
 from ..runtime.clock import Clock
 from ..runtime.slots import step_aside
 
@@ -78,3 +79,51 @@ class Rounds(Generic[T]):
             self._last[key] = this.before
         else:
             del self._last[key]
+
+
+@dataclass
+class InTurn(Generic[T]):
+    """As `Rounds`, of one thing, whose last result is kept: one of those who ask reads, and needs no task for it.
+
+    A failure is told to those who wait by then where it is a ReconcilerError; of any other, each tries for itself.
+    """
+
+    clock: Clock
+    last: T | None = None
+    """What was read last without failing; None where nothing was."""
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _begun: int = 0
+    """How many reads have begun."""
+    _told: int = 0
+    """Which one has told something last: `last`, or an error."""
+    _error: ReconcilerError | None = None
+    _at: float = 0
+    """When the one that gave `last` began (monotonic)."""
+
+    async def get(self, read: Callable[[], Awaitable[T]], max_age: timedelta = FRESH) -> T:
+        """The result of a `read` that began after this call, or less than `max_age` ago."""
+        asked = self._begun
+        if self._turn.locked():
+            step_aside()  # a read of somebody else comes first: while it takes its time, others may work
+        async with self._turn:
+            if not self._serves(asked, max_age):
+                await self._read(read)
+            if self._error is not None:
+                raise self._error
+            assert self.last is not None
+            return self.last
+
+    def _serves(self, asked: int, max_age: timedelta) -> bool:
+        """Whether the last read began after that many had begun, or has given something not longer ago than that."""
+        good = self.last is not None and self._error is None
+        return self._told > asked or (good and self.clock.monotonic() - self._at < max_age.total_seconds())
+
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> None:
+        self._begun, at = self._begun + 1, self.clock.monotonic()
+        try:
+            found = await read()
+        except ReconcilerError as error:
+            self._error = error
+        else:
+            self.last, self._error, self._at = found, None, at
+        self._told = self._begun

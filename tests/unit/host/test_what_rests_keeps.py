@@ -9,13 +9,16 @@ import weakref
 from contextvars import ContextVar
 from datetime import timedelta
 
+from devops_reconciler.api.names import mark_for
 from devops_reconciler.host.bindings import registry_of
 from devops_reconciler.host.index import key_of
 from devops_reconciler.kinds import KINDS
 from devops_reconciler.services.kubernetes_access import ClusterAccess
 from devops_reconciler.services.kubernetes_session import OpenWatches
-from tests.unit.host.home import FAMILY, JENKINS, POLL, REGISTRY, Home, at_rest, reads
+from tests.unit.host.home import FAMILY, JENKINS, POLL, PROJECT, REGISTRY, Home, at_rest, reads
 from tests.unit.host.test_queue import LONG, ONE, opened, settle
+from tests.unit.kinds.life import Life
+from tests.unit.world import CLUSTER, TEAM
 
 _handling: ContextVar[Whole | None] = ContextVar("handling", default=None)
 
@@ -106,3 +109,13 @@ async def test_nothing_is_kept_of_a_project_file_whose_settings_are_gone() -> No
     assert len(it.out.world.project_files._last) == 1
     it.loop.noticed(obj, deleted=True)
     assert it.out.world.project_files._last == {}
+
+
+async def test_nothing_is_kept_of_where_a_project_lived_that_is_gone() -> None:
+    it = await at_rest(Life(reconciler_namespaces=(TEAM, "team-b")))
+    obj = it.change(PROJECT, {"metadata": {"annotations": {"x": "y"}}})
+    await it.poll()
+    assert it.out.world.homes == {mark_for(CLUSTER, obj): TEAM}
+    it.loop.noticed(obj, deleted=True)
+    await it.poll(JENKINS)
+    assert it.out.world.homes == {}, "its children are met without it, and are not noted by its mark"

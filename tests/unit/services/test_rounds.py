@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from devops_reconciler.api.errors import CredentialsError
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.slots import Slots
-from devops_reconciler.services.rounds import FRESH, Rounds
+from devops_reconciler.services.rounds import FRESH, InTurn, Rounds
 
 SECOND = timedelta(seconds=1)
 
@@ -183,3 +184,61 @@ async def test_who_waits_for_the_read_of_another_one_holds_up_nobody(asked: Aske
     assert await asyncio.gather(*waiting) == [1, 2, 2]
     async with slots.slot(), slots.slot():
         pass
+
+
+# The same without a task
+
+
+class InTurnAsked(Asked):
+    def __init__(self) -> None:
+        super().__init__()
+        self.thing: InTurn[int] = InTurn(self.clock)
+
+    async def ask(self, max_age: timedelta = FRESH, key: str = "queue") -> asyncio.Task[int]:
+        task = asyncio.create_task(self.thing.get(self.source.read, max_age))
+        await settle()
+        return task
+
+
+@pytest.fixture
+def in_turn() -> InTurnAsked:
+    return InTurnAsked()
+
+
+async def test_in_turn_who_asks_meanwhile_gets_the_next_one_and_shares_it(in_turn: InTurnAsked) -> None:
+    first = await in_turn.ask()
+    later = [await in_turn.ask() for _ in range(5)]
+    await in_turn.source.let_go()
+    assert await first == 1
+    await in_turn.source.let_go()
+    assert await asyncio.gather(*later) == [2] * 5
+    assert in_turn.thing.last == 2
+    assert await (await in_turn.ask(SECOND)) == 2
+    in_turn.clock.advance(SECOND)
+    await in_turn.ask(SECOND)
+    assert in_turn.source.started == 3
+
+
+async def test_in_turn_a_failure_reaches_all_who_waited_for_it_and_what_was_read_before_is_kept(
+    in_turn: InTurnAsked,
+) -> None:
+    first = await in_turn.ask()
+    await in_turn.source.let_go()
+    failing = [await in_turn.ask()]
+    failing += [await in_turn.ask() for _ in range(3)]
+    await in_turn.source.let_go(CredentialsError("one"))
+    await in_turn.source.let_go(CredentialsError("two"))
+    found = await asyncio.gather(*failing, return_exceptions=True)
+    assert [str(each) for each in found] == ["one", "two", "two", "two"]
+    assert (await first, in_turn.thing.last) == (1, 1)
+    again = await in_turn.ask(SECOND)
+    await in_turn.source.let_go()
+    assert await again == 4
+
+
+async def test_in_turn_another_one_reads_where_who_reads_gives_up(in_turn: InTurnAsked) -> None:
+    first, other = await in_turn.ask(), await in_turn.ask()
+    first.cancel()
+    await settle()
+    await in_turn.source.let_go()
+    assert await other == 2
