@@ -60,7 +60,7 @@ class DnsRecord(ExternalResource):
         return world.settings.dns_txt_owner_id or world.cluster_id
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        records = await world.godaddy.zone_records(self.zone)
+        records = await self._zone(world)
         seen = self._seen(world, me, intent, records)
         # Where nobody has our type, the host may still be somebody's, under another one.
         other = next(self._others(world, me, records), None) if seen.owner is None else None
@@ -68,6 +68,10 @@ class DnsRecord(ExternalResource):
             return seen
         world.hosts.done(self.host, other)
         return replace(seen, exists=True, owner=other)
+
+    async def _zone(self, world: World) -> tuple[Record, ...]:
+        """The whole zone, as others may have read it just before; what we wrote at our host and its marks is in it."""
+        return await world.godaddy.zone_records(self.zone, (self.host, *naming(world).claims(self.host)))
 
     def _seen(self, world: World, me: str, intent: Intent | None, records: tuple[Record, ...]) -> Observation:
         """What the zone has for the host, and whose the record of our type is."""
@@ -134,7 +138,7 @@ class DnsRecord(ExternalResource):
 
     async def check_takeover(self, world: World, me: str, owner: str | None) -> None:
         """Of everyone who has a mark on the host: who takes it over takes it from all of them."""
-        others = self._others(world, me, await world.godaddy.zone_records(self.zone))
+        others = self._others(world, me, await self._zone(world))
         for each in dict.fromkeys((owner, *others)):
             await super().check_takeover(world, me, each)
 
@@ -201,7 +205,7 @@ class DnsRecord(ExternalResource):
         there = await world.godaddy.records(self.zone, type, name)
         if type == "TXT":
             return there
-        shown = await world.godaddy.zone_records(self.zone)
+        shown = await self._zone(world)
         lost = [
             record
             for record in shown
@@ -229,7 +233,7 @@ class DnsRecordRemoval(DnsRecord):
     gives in its place: that answers as soon as the host is gone."""
 
     async def observe(self, world: World, me: str, intent: Intent | None) -> Observation:
-        records = await world.godaddy.zone_records(self.zone)
+        records = await self._zone(world)
         seen = self._seen(world, me, intent, records)
         if seen.exists and seen.owner == me:
             return seen

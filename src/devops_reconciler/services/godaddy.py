@@ -16,8 +16,8 @@ from ..api.errors import Refused, ValidationError
 from ..runtime.clock import Clock
 from .godaddy_errors import UNKNOWN_DOMAIN, translated, unknown_domain
 from .godaddy_types import APEX, Record, record_of, relative_name
+from .godaddy_zones import ZoneReads
 from .http import Http, Response, details_of
-from .shared_reads import SharedReads
 
 __all__ = ["APEX", "PAGE", "GoDaddy", "Record", "relative_name"]
 
@@ -34,7 +34,8 @@ class GoDaddy:
     """The records of the zones of one account.
 
     `key` and `secret` are asked at each call, so a rotated key is used at once. `share_for` is how long a read of a
-    whole zone may be shared with others after its arrival; a write to the zone through this object ends that.
+    whole zone may be shared with others after its beginning; who looks at names that were written through this object
+    since then gets a later one.
 
     All methods raise: ExternalServiceError (ill, slow, busy zone, quota), CredentialsError (401; 403 where the account
     has no DNS API), ValidationError (zone unknown to the account, record refused), ConflictError (DUPLICATE_RECORD).
@@ -52,7 +53,7 @@ class GoDaddy:
         self._http = http
         self._key = key
         self._secret = secret
-        self._zones: SharedReads[tuple[Record, ...]] = SharedReads(clock, share_for)
+        self._zones = ZoneReads(clock, share_for)
 
     async def domain(self, zone: str) -> dict[str, Any] | None:
         """What the account says of the domain (status, nameServers, …), or None when it is not in the account."""
@@ -81,9 +82,12 @@ class GoDaddy:
             raise self._http.malformed(operation, f"it holds {strange[0].type} {strange[0].name}")
         return found
 
-    async def zone_records(self, zone: str) -> tuple[Record, ...]:
-        """All records of the zone. The result may be shared and as old as `share_for`: not for a decision to write."""
-        return await self._zones.get(zone.lower(), lambda: self._read_zone(zone))
+    async def zone_records(self, zone: str, names: Iterable[str] | None = None) -> tuple[Record, ...]:
+        """All records of the zone. The result may be shared and as old as `share_for`: not for a decision to write.
+
+        What was written through this object is in it at the full names that the caller looks at: `names`, or all.
+        """
+        return await self._zones.get(zone, lambda: self._read_zone(zone), names)
 
     async def replace(self, zone: str, type: str, name: str, records: Iterable[Record]) -> None:
         """Make `records` the whole set with this type and name. The caller merges what belongs to others."""
@@ -108,7 +112,7 @@ class GoDaddy:
         what = f"{operation} {type} {name}"
         if type.upper() in KEPT_TYPES:
             raise ValidationError(f"{self._http.service}: {what} in zone {zone}: {type} records are never written")
-        with self._zones.writing(zone.lower()):
+        with self._zones.writing(zone, name):
             response = await self._send(operation, method, RECORD_SET, (zone, type, _named(name)), body=body)
         if response.status == 404:
             code = self._absence(what, response)

@@ -73,7 +73,7 @@ def relative_name(host: str, zone: str) -> str:
 
     Raises ValidationError when the host is not in the zone.
     """
-    full, root = host.rstrip(".").lower(), zone.rstrip(".").lower()
+    full, root = plain_name(host), plain_name(zone)
     if full == root:
         return APEX
     if not root or not full.endswith(f".{root}") or full == f".{root}":
@@ -83,5 +83,10 @@ def relative_name(host: str, zone: str) -> str:
 
 def full_name(relative: str, zone: str) -> str:
     """The full name of a record, in lower case."""
-    root = zone.rstrip(".").lower()
+    root = plain_name(zone)
     return root if relative == APEX else f"{relative}.{root}".lower()
+
+
+def plain_name(full: str) -> str:
+    """One spelling of a full name: without case and final dot."""
+    return full.rstrip(".").lower()

@@ -29,7 +29,7 @@ class FakeGoDaddy(Service):
         return [r for r in self.zones[zone] if (r.type, r.name.lower()) == (type, name.lower())]
 
     @call
-    async def zone_records(self, zone: str) -> tuple[Record, ...]:
+    async def zone_records(self, zone: str, names: Iterable[str] | None = None) -> tuple[Record, ...]:
         return tuple(self._zone(zone))
 
     @call

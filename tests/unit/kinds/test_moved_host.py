@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -205,10 +206,10 @@ async def test_an_old_zone_that_cannot_be_read_holds_nothing_up(error: Exception
     await polls(life)
     read = life.out.godaddy.zone_records
 
-    async def refusing(zone: str) -> tuple[Record, ...]:
+    async def refusing(zone: str, names: Iterable[str] | None = None) -> tuple[Record, ...]:
         if zone == "example.net":
             raise error
-        return await read(zone)
+        return await read(zone, names)
 
     life.out.godaddy.zone_records = refusing  # type: ignore[method-assign]
     await polls(life)
