@@ -15,7 +15,7 @@ from ..api.errors import ConflictError, Waiting
 from ..engine.ledger import EntryState, Ledger
 from ..engine.resource import Intent, Observation
 from ..services.dns import normal
-from ..services.godaddy_types import APEX, Record, full_name, relative_name
+from ..services.godaddy_types import APEX, Record, ZoneRecords, full_name, relative_name
 from ..services.txt_registry import ADDRESS_TYPES, Ownership, TxtNaming, ownership_of
 from ..services.wildcard import synthesized
 from .believing import AGAIN
@@ -69,11 +69,11 @@ class DnsRecord(ExternalResource):
         world.hosts.done(self.host, other)
         return replace(seen, exists=True, owner=other)
 
-    async def _zone(self, world: World) -> tuple[Record, ...]:
+    async def _zone(self, world: World) -> ZoneRecords:
         """The whole zone, as others may have read it just before; what we wrote at our host and its marks is in it."""
         return await world.godaddy.zone_records(self.zone, (self.host, *naming(world).claims(self.host)))
 
-    def _seen(self, world: World, me: str, intent: Intent | None, records: tuple[Record, ...]) -> Observation:
+    def _seen(self, world: World, me: str, intent: Intent | None, records: ZoneRecords) -> Observation:
         """What the zone has for the host, and whose the record of our type is."""
         there = self._answering(records)
         self._mark_name(world)  # raises where ours could not be marked
@@ -108,22 +108,22 @@ class DnsRecord(ExternalResource):
     def _holds(self, record: Record, data: str) -> bool:
         return same_data(record, data, self.zone)
 
-    def _answering(self, records: tuple[Record, ...]) -> list[Record]:
-        return [r for r in records if r.type in ADDRESS_TYPES and r.name.lower() == self._name]
+    def _answering(self, records: ZoneRecords) -> list[Record]:
+        return [r for r in records.at(full_name(self._name, self.zone)) if r.type in ADDRESS_TYPES]
 
-    def _owner(self, world: World, records: tuple[Record, ...], type: str) -> str | None:
+    def _owner(self, world: World, records: ZoneRecords, type: str) -> str | None:
         return self._owner_at(world, records, naming(world).name(self.host, type))
 
-    def _owner_at(self, world: World, records: tuple[Record, ...], name: str) -> str | None:
+    def _owner_at(self, world: World, records: ZoneRecords, name: str) -> str | None:
         """The resource of the mark at a name where it is of our owner id; another owner id is another's mark."""
-        for record in records:
-            if record.type == "TXT" and full_name(record.name, self.zone) == name:
+        for record in records.at(name):
+            if record.type == "TXT":
                 found = ownership_of(record.data)
                 if found is not None:
                     return found.resource if found.owner == self._owner_id(world) else f"owner {found.owner}"
         return None
 
-    def _others(self, world: World, me: str, records: tuple[Record, ...]) -> Iterator[str]:
+    def _others(self, world: World, me: str, records: ZoneRecords) -> Iterator[str]:
         """Whoever else has a mark on the host, of whatever type.
 
         A mark whose record is gone counts: its owner is about to repair that. One of the old form, without the type,
@@ -208,9 +208,8 @@ class DnsRecord(ExternalResource):
         shown = await self._zone(world)
         lost = [
             record
-            for record in shown
-            if (record.type, record.name.lower()) == (type, name.lower())
-            and not any(self._holds(record, each.data) for each in there)
+            for record in shown.at(full_name(name, self.zone))
+            if record.type == type and not any(self._holds(record, each.data) for each in there)
         ]
         if lost:
             text = f"godaddy: the zone shows {type} {name} {lost[0].data}, and the set read by name does not"
@@ -248,7 +247,7 @@ class DnsRecordRemoval(DnsRecord):
         after = pause(world.clock.now() - intent.at, world.settings.dns_poll_interval)
         return Observation(exists=True, owner=me, deleting=True, message=shown.detail, after=after)
 
-    def _of_wildcard(self, records: tuple[Record, ...]) -> set[str]:
+    def _of_wildcard(self, records: ZoneRecords) -> set[str]:
         """What nameservers give for the host once it is gone, as they give it: no trace of ours."""
         found = [r for r in synthesized(records, self.zone, self.host) if r.type == self.type]
         return {normal(self.type, in_full(r.type, r.data, self.zone)) for r in found}

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from ..api.errors import Refused, ValidationError
 from ..runtime.clock import Clock
 from .godaddy_errors import UNKNOWN_DOMAIN, translated, unknown_domain
-from .godaddy_types import APEX, Record, record_of, relative_name
+from .godaddy_types import APEX, Record, ZoneRecords, record_of, relative_name
 from .godaddy_zones import ZoneReads
 from .http import Http, Response, details_of
 
@@ -82,7 +82,7 @@ class GoDaddy:
             raise self._http.malformed(operation, f"it holds {strange[0].type} {strange[0].name}")
         return found
 
-    async def zone_records(self, zone: str, names: Iterable[str] | None = None) -> tuple[Record, ...]:
+    async def zone_records(self, zone: str, names: Iterable[str] | None = None) -> ZoneRecords:
         """All records of the zone. The result may be shared and as old as `share_for`: not for a decision to write.
 
         What was written through this object is in it at the full names that the caller looks at: `names`, or all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,3 +90,26 @@ def full_name(relative: str, zone: str) -> str:
 def plain_name(full: str) -> str:
     """One spelling of a full name: without case and final dot."""
     return full.rstrip(".").lower()
+
+
+class ZoneRecords(Collection[Record]):
+    """The records of a zone, in its order. All who share a read of it find a name without going through the others."""
+
+    def __init__(self, zone: str, records: Iterable[Record]) -> None:
+        self._all = tuple(records)
+        self._by_name: dict[str, list[Record]] = {}
+        for record in self._all:
+            self._by_name.setdefault(full_name(record.name, zone), []).append(record)
+
+    def at(self, full: str) -> Sequence[Record]:
+        """Those of any type with this full name, in the order of the zone."""
+        return self._by_name.get(plain_name(full), ())
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __contains__(self, record: object) -> bool:
+        return record in self._all

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..runtime.clock import Clock
-from .godaddy_types import Record, full_name, plain_name
+from .godaddy_types import Record, ZoneRecords, full_name, plain_name
 from .rounds import Rounds
 
 Read = Callable[[], Coroutine[Any, Any, tuple[Record, ...]]]
@@ -28,20 +28,20 @@ class ZoneReads:
     def __init__(self, clock: Clock, share_for: timedelta) -> None:
         self._clock = clock
         self._share_for = share_for
-        self._rounds: Rounds[tuple[Record, ...]] = Rounds(clock)
+        self._rounds: Rounds[ZoneRecords] = Rounds(clock)
         self._written: dict[str, dict[str, float]] = {}
         """When each name was written last, by zone; seconds of the monotonic clock."""
 
-    async def get(self, zone: str, read: Read, names: Iterable[str] | None) -> tuple[Record, ...]:
+    async def get(self, zone: str, read: Read, names: Iterable[str] | None) -> ZoneRecords:
         """What `read` brings for the zone, for who looks at these names in it (full ones); None means at all.
 
         Raises what `read` raises.
         """
         key = plain_name(zone)
 
-        async def begun() -> tuple[Record, ...]:
+        async def begun() -> ZoneRecords:
             self._forget_before(key, self._clock.monotonic())
-            return await read()
+            return ZoneRecords(zone, await read())
 
         return await self._rounds.get(key, begun, self._max_age(key, names))
 

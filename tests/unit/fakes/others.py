@@ -10,7 +10,7 @@ from devops_reconciler.api.errors import ConflictError, CredentialsError, Valida
 from devops_reconciler.services.dns import Visibility, normal
 from devops_reconciler.services.dockerhub import Repository, Tag
 from devops_reconciler.services.git import GitCredentials
-from devops_reconciler.services.godaddy_types import Record
+from devops_reconciler.services.godaddy_types import Record, ZoneRecords
 from devops_reconciler.services.probe import ProbeResult
 
 from .line import Line, Service, call
@@ -29,8 +29,8 @@ class FakeGoDaddy(Service):
         return [r for r in self.zones[zone] if (r.type, r.name.lower()) == (type, name.lower())]
 
     @call
-    async def zone_records(self, zone: str, names: Iterable[str] | None = None) -> tuple[Record, ...]:
-        return tuple(self._zone(zone))
+    async def zone_records(self, zone: str, names: Iterable[str] | None = None) -> ZoneRecords:
+        return ZoneRecords(zone, self._zone(zone))
 
     @call
     async def records(self, zone: str, type: str, name: str) -> tuple[Record, ...]:

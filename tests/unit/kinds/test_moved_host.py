@@ -10,7 +10,7 @@ import pytest
 from devops_reconciler.api.errors import ExternalServiceError, ValidationError
 from devops_reconciler.api.names import mark
 from devops_reconciler.kinds.reconcile import SOON
-from devops_reconciler.services.godaddy_types import Record
+from devops_reconciler.services.godaddy_types import Record, ZoneRecords
 from devops_reconciler.services.kubernetes import DEVOPS_PROJECT, INGRESS
 from devops_reconciler.services.txt_registry import Ownership
 from tests.unit.world import CLUSTER, ME, TEAM
@@ -206,7 +206,7 @@ async def test_an_old_zone_that_cannot_be_read_holds_nothing_up(error: Exception
     await polls(life)
     read = life.out.godaddy.zone_records
 
-    async def refusing(zone: str, names: Iterable[str] | None = None) -> tuple[Record, ...]:
+    async def refusing(zone: str, names: Iterable[str] | None = None) -> ZoneRecords:
         if zone == "example.net":
             raise error
         return await read(zone, names)

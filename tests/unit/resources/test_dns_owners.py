@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from devops_reconciler.api.base import Adoption
 from devops_reconciler.engine.ledger import Ledger
+from devops_reconciler.resources import dns_record
 from devops_reconciler.resources.dns_record import DnsRecord
 from devops_reconciler.services.txt_registry import Ownership
 from tests.unit.fakes.line import Crash
@@ -95,3 +97,25 @@ async def test_a_crash_anywhere_in_a_change_of_the_type_heals_itself(
     assert owners(hand, f"{then.type.lower()}-shop") == [("owner-1", ME)]
     await hand.remove()
     assert hand.out.godaddy.zones[ZONE] == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_look_goes_through_none_of_the_other_records(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zone has as many records as there are hosts, and each of them is looked at."""
+    hand, names = Hand(), 0
+    if there:
+        await hand.bring(RECORD)
+    place(hand, *(record for n in range(300) for record in (a("192.0.2.1", name=f"h{n}"), txt("x", f"a-h{n}"))))
+
+    def counted(function: Callable[[str, str], str]) -> Callable[[str, str], str]:
+        def counting(one: str, other: str) -> str:
+            nonlocal names
+            names += 1
+            return function(one, other)
+
+        return counting
+
+    for name in ("full_name", "relative_name"):
+        monkeypatch.setattr(dns_record, name, counted(getattr(dns_record, name)))
+    assert (await hand.see(RECORD)).exists is there
+    assert names < 30

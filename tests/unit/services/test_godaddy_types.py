@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devops_reconciler.api.errors import ValidationError
-from devops_reconciler.services.godaddy_types import Record, record_of, relative_name
+from devops_reconciler.services.godaddy_types import Record, ZoneRecords, record_of, relative_name
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,24 @@ def test_a_record_without_type_and_name_takes_those_of_the_question() -> None:
 def test_a_value_that_is_no_record_is_named(value: object, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         record_of(value)
+
+
+def test_a_zone_knows_its_records_by_full_names_in_its_order() -> None:
+    names = ["shop", "SHOP", "@", "*", "*.Preview", "shop.preview", "shop"]
+    records = tuple(Record("A", name, f"192.0.2.{number}", 600) for number, name in enumerate(names))
+    zone = ZoneRecords("Example.com.", records)
+    assert (tuple(zone), len(zone)) == (records, len(names))
+    assert records[1] in zone
+    wanted = {
+        "Shop.example.com.": [0, 1, 6],
+        "EXAMPLE.com": [2],
+        "*.example.com": [3],
+        "*.preview.example.com": [4],
+        "shop.preview.example.com": [5],
+        "blog.example.com": [],
+        "shop": [],
+        "@": [],
+        "shop.example.net": [],
+    }
+    for full, numbers in wanted.items():
+        assert list(zone.at(full)) == [records[number] for number in numbers], full
