@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from devops_reconciler.api.conditions import Reason
 from devops_reconciler.api.errors import ConflictError, CredentialsError, ExternalServiceError, ValidationError
-from devops_reconciler.services.argocd import unreadable
+from devops_reconciler.runtime.clock import FakeClock
+from devops_reconciler.services.argocd import SHARE_FOR, unreadable
 from standins.argocd_state import IN_CLUSTER
 from standins.controls import Call
 from testbed.argocd import RealArgoCD
@@ -232,13 +233,22 @@ async def test_that_argo_cd_takes_its_time_to_try_a_repository_stops_nothing(arg
 
 
 async def test_who_asks_for_a_repository_at_the_same_time_shares_the_list(argocd: Target) -> None:
-    client = argocd.client()
-    argocd.standin.controls.calls.clear()
+    clock = FakeClock()
+    argocd.clock = clock
+    client, controls = argocd.client(), argocd.standin.controls
+    controls.calls.clear()
+
+    def lists() -> int:
+        return sum((c.method, c.path) == ("GET", "/api/v1/repositories") for c in controls.calls)
+
     await asyncio.gather(*(client.repository(argocd.repo_url) for _ in range(20)))
-    lists = [c for c in argocd.standin.controls.calls if (c.method, c.path) == ("GET", "/api/v1/repositories")]
-    assert len(lists) == 1
+    assert lists() == 1
+    clock.advance(SHARE_FOR / 2)
     await client.repository(argocd.repo_url)
-    assert len([c for c in argocd.standin.controls.calls if c.path == "/api/v1/repositories"]) == 2, "nothing is kept"
+    assert lists() == 1
+    clock.advance(SHARE_FOR / 2)
+    await client.repository(argocd.repo_url)
+    assert lists() == 2, "it is not kept for longer"
 
 
 async def test_a_look_after_a_write_shares_no_list_from_before(argocd: Target) -> None:

@@ -14,10 +14,9 @@ import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..api.errors import CredentialsError, ExternalServiceError, ReconcilerError, Refused, Waiting
-from ..runtime.clock import SystemClock
 from ..runtime.logs import get_logger
 from .argocd_auth import Auth, SessionAuth, TokenAuth
 from .argocd_calls import BUSY_AFTER, Calls, Json, Query, flag, mixed_source, path_of, unreadable_repository
@@ -31,6 +30,8 @@ __all__ = ["ArgoCD", "Auth", "Json", "SessionAuth", "TokenAuth"]
 WATCH_IDLE = timedelta(minutes=2)
 REFRESH_TIMEOUT = timedelta(seconds=30)
 REPOSITORIES = "repositories"
+SHARE_FOR = timedelta(seconds=2)
+"""How long a list of repositories serves all who look at one, unless we write to one meanwhile."""
 
 _log = get_logger(__name__)
 
@@ -49,6 +50,13 @@ def outside_its_project(error: Refused) -> bool:
     return any(each in error.unhidden for each in words)
 
 
+class _Listed(NamedTuple):
+    """A list of repositories, and its first one for each `plain_url`."""
+
+    items: list[Json]
+    by_url: dict[str, Json]
+
+
 class ArgoCD:
     """One Argo CD under one account. Objects go in and out as plain dicts (JSON)."""
 
@@ -56,7 +64,7 @@ class ArgoCD:
         self._http = http
         self._auth = auth
         self._calls = Calls(http, auth)
-        self._lists: SharedReads[list[Json]] = SharedReads(SystemClock(), timedelta(0))
+        self._lists: SharedReads[_Listed] = SharedReads(http.clock, SHARE_FOR)
 
     # Applications
 
@@ -238,11 +246,17 @@ class ArgoCD:
     async def repositories(self) -> list[Json]:
         """All repositories that we may see. Passwords and keys are never in it.
 
-        Who asks while the list is on its way gets the same, unless we have written to a repository meanwhile: there is
-        one for each project, and each look at one asks for all.
+        Who asks while the list is on its way, or within `SHARE_FOR` after it, gets the same, unless we have written to
+        a repository meanwhile: there is one for each project, and each look at one asks for all.
         """
-        path = path_of("repositories")
-        return await self._lists.get(REPOSITORIES, lambda: self._calls.items("list repositories", path))
+        return (await self._lists.get(REPOSITORIES, self._list_repositories)).items
+
+    async def _list_repositories(self) -> _Listed:
+        items = await self._calls.items("list repositories", path_of("repositories"))
+        by_url: dict[str, Json] = {}
+        for item in items:
+            by_url.setdefault(plain_url(str(item.get("repo", ""))), item)
+        return _Listed(items, by_url)
 
     async def repository(self, url: str) -> Json | None:
         """The repository with this URL; absent is what the list lacks and a GET does not know either.
@@ -252,7 +266,7 @@ class ArgoCD:
 
         Its `connectionState` is up to an hour old (`retest_repository`).
         """
-        listed = next((item for item in await self.repositories() if same_url(str(item.get("repo", "")), url)), None)
+        listed = (await self._lists.get(REPOSITORIES, self._list_repositories)).by_url.get(plain_url(url))
         return self._hiding(listed if listed is not None else await self._unlisted(url))
 
     def _hiding(self, repository: Json | None) -> Json | None:
@@ -314,12 +328,19 @@ class ArgoCD:
             _log.info("Argo CD has not tried the repository out yet", repository=url, error=error.message)
 
     async def delete_repository(self, url: str, app_project: str | None = None) -> None:
-        """Remove a repository; gone already is fine, as the list shows it: the DELETE itself would answer 403."""
+        """Remove a repository; gone already is fine, as the list shows it: the DELETE itself answers 403.
+
+        It does where somebody else has removed it since the list, so that a 403 is held against a new one.
+        """
         if await self.repository(url) is None:
             return
         path = path_of("repositories", url, query=[("appProject", app_project or "")])
-        with self._lists.writing(REPOSITORIES):
-            await self._calls.write("delete repository", "DELETE", path)
+        try:
+            with self._lists.writing(REPOSITORIES):
+                await self._calls.write("delete repository", "DELETE", path)
+        except CredentialsError as error:
+            if error.status != 403 or await self.repository(url) is not None:
+                raise
 
     # The server
 

@@ -1,6 +1,6 @@
-"""Reads that several callers share: at GoDaddy each request counts, and 50 projects ask for one zone at once.
+"""Reads that several callers share: Argo CD lists all its repositories for each look at one.
 
-With no lifetime, those share that ask while the answer is on its way.
+Whoever writes has what was read before thrown away; where a write says little of the rest, see `rounds`.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from devops_reconciler.api.errors import (
     Waiting,
 )
 from devops_reconciler.runtime.clock import FakeClock
-from devops_reconciler.services.argocd import ArgoCD, SessionAuth, TokenAuth, same_url
+from devops_reconciler.services.argocd import SHARE_FOR, ArgoCD, SessionAuth, TokenAuth, plain_url, same_url
 from devops_reconciler.services.argocd_auth import claims_of, usable_seconds
 from devops_reconciler.services.http import Http, Request, Response
 
@@ -53,9 +54,9 @@ def said(status: int, code: int, message: str) -> Response:
     return answer(status, {"code": code, "error": message, "message": message})
 
 
-def client(*answers: Response | Exception) -> tuple[ArgoCD, Scripted]:
+def client(*answers: Response | Exception, clock: FakeClock | None = None) -> tuple[ArgoCD, Scripted]:
     transport = Scripted(*answers)
-    http = Http("argocd", "https://argocd.example.com", transport, FakeClock())
+    http = Http("argocd", "https://argocd.example.com", transport, clock or FakeClock())
     return ArgoCD(http, TokenAuth(lambda: "token")), transport
 
 
@@ -243,3 +244,82 @@ def test_claims_of_anything_else_are_none() -> None:
 )
 def test_urls_are_compared_as_argo_cd_does(one: str, other: str, same: bool) -> None:
     assert same_url(one, other) is same
+
+
+# The list of repositories
+
+URL = "https://git.example.com/team/shop.git"
+LIST = "GET https://argocd.example.com/api/v1/repositories"
+DENIED = said(403, 7, "permission denied")
+
+
+def listed(*urls: str) -> Response:
+    return answer(200, {"items": [{"repo": url, "name": f"the one at {url}"} for url in urls]})
+
+
+def lists(transport: Scripted) -> int:
+    return sum(f"{request.method} {request.url}" == LIST for request in transport.sent)
+
+
+async def test_the_list_of_repositories_serves_all_looks_of_two_seconds() -> None:
+    clock = FakeClock()
+    argocd, transport = client(listed(URL, "https://git.example.com/x"), listed(URL), clock=clock)
+    for url in (URL, URL.removesuffix(".git").upper(), "https://git.example.com/x/"):
+        found = await argocd.repository(url)
+        assert found is not None
+        assert same_url(found["repo"], url)
+        clock.advance(SHARE_FOR / 4)
+    assert lists(transport) == 1
+    clock.advance(SHARE_FOR / 4)
+    assert await argocd.repository(URL) is not None
+    assert lists(transport) == 2
+
+
+async def test_a_look_goes_through_the_list_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    argocd, _ = client(*[listed(*(f"https://git.example.com/{n}" for n in range(300)))] * 20)
+    spelt = 0
+
+    def counting(url: str) -> str:
+        nonlocal spelt
+        spelt += 1
+        return plain_url(url)
+
+    monkeypatch.setattr("devops_reconciler.services.argocd.plain_url", counting)
+    for number in range(280, 300):
+        assert await argocd.repository(f"https://git.example.com/{number}") is not None
+    assert spelt == 300 + 20
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("write", ["create", "update", "retest", "delete"])
+async def test_whatever_comes_of_a_write_the_next_look_reads_the_list_anew(write: str, status: int) -> None:
+    """A conflict most of all: what is there is known only from the list."""
+    written = said(status, 3, "existing repository spec is different") if status != 200 else answer(200, {"repo": URL})
+    argocd, transport = client(listed(URL), written, listed(URL, "https://git.example.com/x"))
+    assert await argocd.repository(URL) is not None
+    writes = {
+        "create": lambda: argocd.create_repository({"repo": URL}),
+        "update": lambda: argocd.update_repository({"repo": URL}),
+        "retest": lambda: argocd.retest_repository(URL),
+        "delete": lambda: argocd.delete_repository(URL),
+    }
+    with suppress(ReconcilerError):
+        await writes[write]()
+    assert await argocd.repository("https://git.example.com/x") is not None
+    assert lists(transport) == 2
+
+
+async def test_what_the_list_lacks_is_asked_for_by_itself_each_time() -> None:
+    argocd, transport = client(listed(), DENIED, answer(200, {"repo": URL}))
+    assert await argocd.repository(URL) is None
+    assert await argocd.repository(URL) is not None
+    assert lists(transport) == 1
+
+
+async def test_a_refused_deletion_of_what_somebody_else_has_deleted_since_the_list_is_fine() -> None:
+    argocd, transport = client(listed(URL), DENIED, listed(), DENIED)
+    await argocd.delete_repository(URL)
+    assert [request.method for request in transport.sent] == ["GET", "DELETE", "GET", "GET"]
+    argocd, _ = client(listed(URL), DENIED, listed(URL))
+    with pytest.raises(CredentialsError):
+        await argocd.delete_repository(URL)
