@@ -149,7 +149,8 @@ class Clients:
         s = self.settings
         http = self.http("godaddy", s.godaddy_endpoint, s.godaddy_request_budget)
         key, secret = self.text("godaddy_api_key"), self.text("godaddy_api_secret")
-        return GoDaddy(http, key=key, secret=secret, clock=self.clock)
+        # A drift is seen a tenth later, and a zone read a few times between two looks instead of once for each.
+        return GoDaddy(http, key=key, secret=secret, clock=self.clock, share_at_rest=s.poll_interval / 10)
 
     def git(self) -> Git:
         hosts = self.settings.git_allowed_hosts

@@ -33,6 +33,12 @@ def only_reading() -> Iterator[OnlyReading]:
         block.lasts = False
 
 
+def is_only_reading() -> bool:
+    """Whether this is done inside of such a block, for what is read less often there."""
+    block = _reading.get()
+    return block is not None and block.lasts
+
+
 class Fence:
     """Open for a time, which begins anew with each renewal of the Lease; closed at first.
 

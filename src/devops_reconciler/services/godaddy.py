@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from ..api.errors import Refused, ValidationError
 from ..runtime.clock import Clock
+from ..runtime.fence import is_only_reading
 from .godaddy_errors import UNKNOWN_DOMAIN, translated, unknown_domain
 from .godaddy_types import APEX, Record, ZoneRecords, record_of, relative_name
 from .godaddy_zones import ZoneReads
@@ -35,7 +36,7 @@ class GoDaddy:
 
     `key` and `secret` are asked at each call, so a rotated key is used at once. `share_for` is how long a read of a
     whole zone may be shared with others after its beginning; who looks at names that were written through this object
-    since then gets a later one.
+    since then gets a later one. Looks that may change nothing share it for `share_at_rest`, where that is longer.
 
     All methods raise: ExternalServiceError (ill, slow, busy zone, quota), CredentialsError (401; 403 where the account
     has no DNS API), ValidationError (zone unknown to the account, record refused), ConflictError (DUPLICATE_RECORD).
@@ -49,11 +50,14 @@ class GoDaddy:
         secret: Callable[[], str],
         clock: Clock,
         share_for: timedelta = timedelta(seconds=2),
+        share_at_rest: timedelta = timedelta(0),
     ) -> None:
         self._http = http
         self._key = key
         self._secret = secret
-        self._zones = ZoneReads(clock, share_for)
+        self._zones = ZoneReads(clock)
+        self._share_for = share_for
+        self._share_at_rest = max(share_for, share_at_rest)
 
     async def domain(self, zone: str) -> dict[str, Any] | None:
         """What the account says of the domain (status, nameServers, …), or None when it is not in the account."""
@@ -83,11 +87,12 @@ class GoDaddy:
         return found
 
     async def zone_records(self, zone: str, names: Iterable[str] | None = None) -> ZoneRecords:
-        """All records of the zone. The result may be shared and as old as `share_for`: not for a decision to write.
+        """All records of the zone. The result may be shared and as old as that: not for a decision to write.
 
         What was written through this object is in it at the full names that the caller looks at: `names`, or all.
         """
-        return await self._zones.get(zone, lambda: self._read_zone(zone), names)
+        max_age = self._share_at_rest if is_only_reading() else self._share_for
+        return await self._zones.get(zone, lambda: self._read_zone(zone), names, max_age)
 
     async def replace(self, zone: str, type: str, name: str, records: Iterable[Record]) -> None:
         """Make `records` the whole set with this type and name. The caller merges what belongs to others."""

@@ -19,23 +19,22 @@ Read = Callable[[], Coroutine[Any, Any, tuple[Record, ...]]]
 
 
 class ZoneReads:
-    """One read of a zone at a time, and one that waits for it; each is shared for `share_for` from its beginning.
+    """One read of a zone at a time, and one that waits for it; each is shared as long as those who ask allow.
 
     Who looks at a name that was written here gets what was read after that. Only writes since the last read began are
     remembered: no older read is given out.
     """
 
-    def __init__(self, clock: Clock, share_for: timedelta) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._share_for = share_for
         self._rounds: Rounds[ZoneRecords] = Rounds(clock)
         self._written: dict[str, dict[str, float]] = {}
         """When each name was written last, by zone; seconds of the monotonic clock."""
 
-    async def get(self, zone: str, read: Read, names: Iterable[str] | None) -> ZoneRecords:
+    async def get(self, zone: str, read: Read, names: Iterable[str] | None, max_age: timedelta) -> ZoneRecords:
         """What `read` brings for the zone, for who looks at these names in it (full ones); None means at all.
 
-        Raises what `read` raises.
+        It began at most `max_age` ago. Raises what `read` raises.
         """
         key = plain_name(zone)
 
@@ -43,7 +42,7 @@ class ZoneReads:
             self._forget_before(key, self._clock.monotonic())
             return ZoneRecords(zone, await read())
 
-        return await self._rounds.get(key, begun, self._max_age(key, names))
+        return await self._rounds.get(key, begun, min(max_age, self._since_written(key, names)))
 
     @contextmanager
     def writing(self, zone: str, name: str) -> Iterator[None]:
@@ -56,13 +55,12 @@ class ZoneReads:
         finally:
             self._written.setdefault(plain_name(zone), {})[full_name(name, zone)] = self._clock.monotonic()
 
-    def _max_age(self, key: str, names: Iterable[str] | None) -> timedelta:
+    def _since_written(self, key: str, names: Iterable[str] | None) -> timedelta:
         written = self._written.get(key, {})
         looked_at = written if names is None else written.keys() & {plain_name(each) for each in names}
         if not looked_at:
-            return self._share_for
-        since = self._clock.monotonic() - max(written[each] for each in looked_at)
-        return min(self._share_for, timedelta(seconds=since))
+            return timedelta.max
+        return timedelta(seconds=self._clock.monotonic() - max(written[each] for each in looked_at))
 
     def _forget_before(self, key: str, moment: float) -> None:
         """A read began at this moment: an older one is never given out again."""

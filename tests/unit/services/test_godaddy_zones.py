@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from devops_reconciler.runtime.fence import only_reading
 from devops_reconciler.services.godaddy import GoDaddy, Record
 
 from .zone_in_memory import ZONE, ZoneInMemory
@@ -101,3 +102,25 @@ async def test_what_was_written_before_the_last_read_is_not_remembered() -> None
 
 def remembered(client: GoDaddy) -> int:
     return sum(len(names) for names in client._zones._written.values())
+
+
+async def test_looks_that_only_read_share_for_longer_and_see_what_was_written_too() -> None:
+    it = ZoneInMemory()
+    client = it.client(share_at_rest=30 * SECOND)
+    with only_reading():
+        await client.zone_records(ZONE, [BLOG])
+        it.clock.advance(29 * SECOND)
+        await client.zone_records(ZONE, [BLOG])
+        assert it.pages == 1
+    await client.zone_records(ZONE, [BLOG])
+    assert it.pages == 2, "who may write reads for himself"
+    it.clock.advance(29 * SECOND)
+    await client.replace(ZONE, "A", "shop", [a("shop")])
+    with only_reading():
+        await client.zone_records(ZONE, [BLOG])
+        assert it.pages == 2
+        assert a("shop") in await client.zone_records(ZONE, [SHOP])
+        assert it.pages == 3
+        it.clock.advance(30 * SECOND)
+        await client.zone_records(ZONE, [BLOG])
+    assert it.pages == 4

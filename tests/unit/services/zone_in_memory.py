@@ -27,9 +27,9 @@ class ZoneInMemory:
         self.asked: list[str] = []
         """Method and path of each request; `GET` alone for a page of the zone."""
 
-    def client(self) -> GoDaddy:
+    def client(self, share_at_rest: timedelta = timedelta(0)) -> GoDaddy:
         http = Http("godaddy", "https://api.example.net", self, self.clock)
-        return GoDaddy(http, key=lambda: "key", secret=lambda: "secret", clock=self.clock)
+        return GoDaddy(http, key=lambda: "key", secret=lambda: "secret", clock=self.clock, share_at_rest=share_at_rest)
 
     @property
     def pages(self) -> int:
