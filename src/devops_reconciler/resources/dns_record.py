@@ -143,8 +143,10 @@ class DnsRecord(ExternalResource):
             await super().check_takeover(world, me, each)
 
     async def create(self, world: World, me: str, seen: Observation) -> None:
+        shown = {record.type for record in self._answering(await self._zone(world))}
         for type in ADDRESS_TYPES:
-            if type != self.type and "CNAME" in (type, self.type):
+            # Each read of a set counts: where neither the zone nor our past has that type, GoDaddy itself refuses both.
+            if type != self.type and "CNAME" in (type, self.type) and (type in shown or self.previous):
                 await self._displace(world, me, type)
         await self._write_value(world)
         await self._write_mark(world, me)
