@@ -79,6 +79,8 @@ class Loop:
         self.queue = WorkQueue(self._run, world.settings.max_concurrent_reconciles, work_of=self._work_of)
         metrics.watch_queue("objects", self.queue.oldest)
         metrics.watch_queue("deployments", self._oldest_wait)
+        self._listing = False
+        """A term begins, and what is there is being listed."""
         self._released: dict[Key, asyncio.Event] = {}
         self._uids: dict[Key, str] = {}
         self._own: dict[Key, str] = {}
@@ -104,7 +106,11 @@ class Loop:
         async def visit(namespace: str) -> None:
             found[namespace] = await self._met(namespace)
 
-        await self.namespaces.each(visit)
+        self._listing = True
+        try:
+            await self.namespaces.each(visit)
+        finally:
+            self._listing = False
         listed = [one for each in found.values() for one in each]
         missed = self.queue.open()
         for key in missed - {one.key for one in listed}:
@@ -175,8 +181,11 @@ class Loop:
         self._world.breakers.conceal()
 
     def made(self, record: dict[str, Any]) -> None:
-        """A message has made a record. Where we act it is known at once; who acts elsewhere has it from the watch."""
-        if self.queue.is_open:
+        """A message has made a record. Where we act it is known at once; who acts elsewhere has it from the watch.
+
+        One that is made while a term begins is in no list any more, and the watch, which lists anew, comes to it last.
+        """
+        if self.queue.is_open or self._listing:
             self.noticed(record, deleted=False)
 
     # What Kopf tells

@@ -202,6 +202,25 @@ async def test_what_has_work_is_looked_at_at_once_and_the_rest_later(begin: Begi
     assert (begin.at_once, begin.later) == ({new}, {done})
 
 
+async def test_what_a_message_makes_while_a_term_begins_is_looked_at_at_once(begin: Beginning) -> None:
+    """The list was begun before it, and Kopf's own list may take long to come to it."""
+    kubernetes, listed = begin.out.kubernetes, begin.out.kubernetes.kept
+
+    async def listed_before(kind: Any, namespace: Any, keep: Any) -> Any:
+        found = await listed(kind, namespace, keep)
+        if kind is DEPLOYMENT_RECORD:
+            begin.put_record("made", conditions=[])
+            begin.loop.made({"kind": RECORD, **(kubernetes.see(DEPLOYMENT_RECORD, TEAM, "made") or {})})
+        return found
+
+    kubernetes.kept = listed_before  # type: ignore[method-assign]
+    await begin.loop.take_over()
+    assert begin.at_once == {Key(RECORD, TEAM, "made")}
+    await begin.loop.stand_down(timedelta(0))
+    begin.loop.made({"kind": RECORD, **(kubernetes.see(DEPLOYMENT_RECORD, TEAM, "made") or {})})
+    assert begin.loop.queue.open() == set(), "who does not act keeps none of them"
+
+
 async def test_a_deployment_that_is_over_is_not_looked_at_and_a_preview_is(begin: Beginning) -> None:
     begin.put_record("over")
     preview = begin.put_record("preview", expiresAt="2099-12-31T23:59:59Z")
