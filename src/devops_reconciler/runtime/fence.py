@@ -35,8 +35,13 @@ def only_reading() -> Iterator[OnlyReading]:
 
 def is_only_reading() -> bool:
     """Whether this is done inside of such a block, for what is read less often there."""
+    return _block() is not None
+
+
+def _block() -> OnlyReading | None:
+    """The one that we are in, and that lasts."""
     block = _reading.get()
-    return block is not None and block.lasts
+    return block if block is not None and block.lasts else None
 
 
 class Fence:
@@ -57,8 +62,8 @@ class Fence:
 
     @property
     def is_open(self) -> bool:
-        block = _reading.get()
-        if block is not None and block.lasts:
+        block = _block()
+        if block is not None:
             block.stopped = True
             return False
         return self._in_time
