@@ -152,7 +152,7 @@ async def test_five_failures_open_it_and_then_the_service_hears_nothing_more(
     heard = it.requests
     for error in await it.asked(10):
         assert isinstance(error, ExternalServiceError)
-        assert error.message.startswith(f"{service} has failed 5 times in a row")
+        assert error.message.startswith(f"{service} has failed since 2026-01-01 00:00:00 UTC")
     assert it.requests == heard
 
 
@@ -254,14 +254,13 @@ async def test_a_probe_that_is_given_up_leaves_its_place_to_the_next(services: S
     it = await services.jenkins()
     it.controls.fault("*", "", 503, times=5)
     await it.asked(5)
+    said = (await it.asked())[0].message
     it.clock.advance(MINUTE)
     hanging = it.controls.fault("*", "", "timeout")
     probe = asyncio.ensure_future(it.ask())
     async with asyncio.timeout(10):
         await hanging.happened.wait()
-    assert [each.message for each in await it.asked()] == [
-        "jenkins has failed 5 times in a row; one request tries now whether it is well again"
-    ]
+    assert (await it.asked())[0].message == said
     probe.cancel()
     await asyncio.gather(probe, return_exceptions=True)
     assert it.breaker.state is State.HALF_OPEN
@@ -291,7 +290,7 @@ async def test_a_watch_that_does_not_open_counts(services: Services, kind: Kind 
             await anext(client.watch_applications())
     assert services.breakers.of("argocd").state is State.OPEN
     heard = len(standin.controls.calls)
-    with pytest.raises(ExternalServiceError, match="argocd has failed 5 times in a row"):
+    with pytest.raises(ExternalServiceError, match="argocd has failed since "):
         await anext(client.watch_applications())
     assert len(standin.controls.calls) == heard
 
@@ -370,7 +369,7 @@ async def test_a_git_host_that_is_down_stops_no_other(services: Services) -> Non
         for _ in range(5):
             with pytest.raises(ExternalServiceError):
                 await git.resolve(NO_REPOSITORY, "main")
-        with pytest.raises(ExternalServiceError, match=r"^git at 127\.0\.0\.1:1 has failed 5 times in a row"):
+        with pytest.raises(ExternalServiceError, match=r"^git at 127\.0\.0\.1:1 has failed since "):
             await git.resolve(NO_REPOSITORY, "main")
         assert await git.resolve(sample.url, "main", login) == await sample.head()
         assert services.breakers.report()["git"]["state"] == "OPEN"
@@ -446,5 +445,5 @@ async def test_health_checks_ask_an_ill_service_no_more_than_its_breaker_allows(
         result = (await health.run_health_checks())["jenkins_connection"]
         it.clock.advance(timedelta(seconds=2))
         assert not result.ok
-        assert result.detail.startswith("jenkins has failed 5 times in a row; the next try is at")
+        assert result.detail.startswith("jenkins has failed since ")
     assert it.requests == heard

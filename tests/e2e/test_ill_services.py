@@ -88,7 +88,7 @@ async def test_a_preview_that_meets_an_ill_service_waits_for_it_by_name_and_ends
     said = condition(record, "VendorDegraded")
     assert said is not None
     assert f"{service} has failed" in said["message"]
-    assert "the next try is at" in said["message"]
+    assert "one request tries it every " in said["message"]
     assert (reason_of(record, "VendorDegraded"), record["status"]["fault"]) == ("BreakerOpen", "Vendor")
     step = waiting_steps(record)[0]
     assert step["fault"] == "Vendor"

@@ -57,7 +57,7 @@ async def test_with_jenkins_down_all_else_becomes_ready_and_jenkins_follows_by_i
     )
     message = (condition(degraded, "VendorDegraded") or {})["message"]
     assert "jenkins has failed" in message
-    assert "the next try is at" in message
+    assert "one request tries it every " in message
     assert reason_of(degraded, "Ready") == "BreakerOpen"
 
     async def told() -> bool:

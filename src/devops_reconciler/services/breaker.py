@@ -184,18 +184,15 @@ class CircuitBreaker:
 
     def _refusal(self) -> ExternalServiceError:
         who = f"{self.name} at {self.host}" if self.host else self.name
-        text = f"{who} has failed {self._failures} time{'s' if self._failures > 1 else ''} in a row"
-        if self._state is State.OPEN:
-            left = timedelta(seconds=self._retry_at - self._clock.monotonic())
-            # The time of day, not "in 42 s": it stays true in a status that is read later, and saves writing it anew.
-            text = f"{text}; the next try is at {self._clock.now() + left:%H:%M:%S} UTC"
-        else:
-            left = self.timeout * PROBE_SHARE
-            text = f"{text}; one request tries now whether it is well again"
+        left = timedelta(seconds=self._retry_at - self._clock.monotonic())
+        wait = left if self._state is State.OPEN else self.timeout * PROBE_SHARE
+        # Everyone who waits saves these words, and an unchanged status costs no write: so nothing in them changes as
+        # long as the illness lasts, neither a count of failures nor the time of the next try.
+        since = f"{self._opened_at:%Y-%m-%d %H:%M:%S} UTC"
         return ExternalServiceError(
-            text,
+            f"{who} has failed since {since}; one request tries it every {self.timeout.total_seconds():g} s",
             service=self.name,
-            after=left + self.timeout * (SPREAD * random.random()),
+            after=wait + self.timeout * (SPREAD * random.random()),
             reason=Reason.BREAKER_OPEN,
             maybe_applied=False,
         )

@@ -185,7 +185,7 @@ async def test_a_deadline_that_passes_says_what_blocks() -> None:
 async def test_a_project_that_is_not_set_up_because_a_vendor_is_ill_is_the_vendors_fault() -> None:
     life = ready()
     conditions = life.status("shop", "DevOpsProject")["conditions"]
-    down = {"status": "Unknown", "reason": "BreakerOpen", "message": "jenkins has failed 5 times in a row"}
+    down = {"status": "Unknown", "reason": "BreakerOpen", "message": "jenkins has failed since 2026-01-01 00:00:00 UTC"}
     changed = [{**c, **down} if c["type"] == "JenkinsReady" else c for c in conditions]
     life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"status": {"conditions": changed}})
     life.record("one")
