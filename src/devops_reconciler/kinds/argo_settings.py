@@ -31,10 +31,10 @@ from ..inputs.plan import Plan
 from ..inputs.project_file import read_project_file
 from ..inputs.subject import Subject, controller
 from ..resources.argo_application import ArgoApplication
+from ..resources.argo_memory import OPERATORS
 from ..resources.argo_project import ArgoProject
 from ..resources.argo_release import ArgoRelease
 from ..resources.argo_repository import ArgoRepository
-from ..resources.argo_users import OPERATORS
 from ..resources.environment import find
 from ..resources.namespace import DestinationNamespace
 from ..resources.world import World

@@ -12,8 +12,9 @@ from ..engine.resource import ABSENT, Intent, Observation
 from ..services.argocd import same_url, unreadable
 from ..services.argocd_view import ApplicationView
 from ..services.kubernetes import ARGO_SETTINGS
+from .argo_memory import OPERATORS
 from .argo_sharing import Sharing
-from .argo_users import OPERATORS, is_private
+from .argo_users import is_private
 from .marks import PROJECT_LABEL, mark_in, mark_of, of_one_installation
 from .polling import LOOK_AGAIN
 from .world import ExternalResource, World

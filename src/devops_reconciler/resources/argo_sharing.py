@@ -6,10 +6,9 @@ so no login of one namespace's Secret serves another, nor is it replaced or remo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 from ..api.errors import ConflictError, ExternalServiceError, ReconcilerError, Waiting
@@ -18,7 +17,8 @@ from ..runtime.logs import get_logger
 from ..runtime.slots import step_aside
 from ..services.argocd import plain_url
 from ..services.rounds import FRESH
-from .argo_users import OPERATORS, User, as_known, user_now, users_in
+from .argo_memory import OPERATORS, Making, User, Written
+from .argo_users import as_known, user_now, users_in
 from .believing import not_credible
 from .polling import LOOK_AGAIN
 from .world import REFUSALS, World
@@ -32,26 +32,6 @@ WAY_OUT = (
     "use a repository of your own, or name no Secret for it on either side: then the operator's account reads it, or a "
     "credential template that the administrator gives Argo CD"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The mark and the login of the last write to a repository, answered while this replica was the one that acts.
-
-    `since` is when it had become that: in a time of another one, that one may have written over it.
-    """
-
-    mark: str
-    login: tuple[str, str]
-    since: Instant | None
-
-
-@dataclass
-class _Making:
-    """A repository that is being made, and what came of it."""
-
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    error: ReconcilerError | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +65,7 @@ class Sharing:
             self._part(marked, self.private or marked.is_private(self.url))
             await self._part_from_holders(None if await self._is_held() else self._age)
             return me
-        return await self._left_behind(me, mark, known=marked is not None or mark in self.world.argo_gone)
+        return await self._left_behind(me, mark, known=marked is not None or mark in self.world.argo_memory.gone)
 
     async def _is_held(self) -> bool:
         """Whether we have it already."""
@@ -94,7 +74,7 @@ class Sharing:
 
     async def marked(self, mark: str) -> User | None:
         """Whose mark it is, as that is now. None where it is nobody's, for good where all namespaces tell so."""
-        if mark in self.world.argo_gone:
+        if mark in self.world.argo_memory.gone:
             return None
         for age in (None, FRESH):
             told = True
@@ -107,7 +87,7 @@ class Sharing:
                     return found
                 told = told and users is not None
         if told:
-            self.world.argo_gone.add(mark)
+            self.world.argo_memory.gone.add(mark)
         return None
 
     async def _left_behind(self, me: str, mark: str, *, known: bool) -> str:
@@ -167,7 +147,7 @@ class Sharing:
 
         Waits for who is about to, since Argo CD asks Git before it answers; raises what that one's write came to.
         """
-        making = self.world.argo_making.get(self._place(login))
+        making = self.world.argo_memory.making.get(self._place(login))
         if making is not None and not self.private:
             step_aside()
             await making.ended.wait()
@@ -181,34 +161,33 @@ class Sharing:
     @contextmanager
     def making(self, login: tuple[str, str]) -> Iterator[None]:
         """Around its creation: who comes for the same meanwhile waits for this one."""
-        making, place = _Making(), self._place(login)
+        making, place = Making(), self._place(login)
         if not self.private:
-            self.world.argo_making[place] = making
+            self.world.argo_memory.making[place] = making
         try:
             yield
         except ReconcilerError as error:
             making.error = error
             raise
         finally:
-            if self.world.argo_making.get(place) is making:
-                del self.world.argo_making[place]
+            if self.world.argo_memory.making.get(place) is making:
+                del self.world.argo_memory.making[place]
             making.ended.set()
 
     def wrote(self, mark: str, login: tuple[str, str]) -> None:
         """All who come after this write know what is there, before any status tells it."""
         if not self.private:
-            self.world.argo_logins[plain_url(self.url)] = Written(mark, login, self.since)
+            self.world.argo_memory.logins[plain_url(self.url)] = Written(mark, login, self.since)
 
     def forget(self, written: Written | None) -> None:
         """It is not there, or may be written over; but what was written since."""
         if self.written is written:
-            self.world.argo_logins.pop(plain_url(self.url), None)
+            self.world.argo_memory.logins.pop(plain_url(self.url), None)
 
     @property
     def written(self) -> Written | None:
         """What we have written last, as far as it is known to be there still."""
-        written: Written | None = self.world.argo_logins.get(plain_url(self.url))
-        return written
+        return self.world.argo_memory.logins.get(plain_url(self.url))
 
     def _place(self, login: tuple[str, str]) -> tuple[str, str, str]:
         return plain_url(self.url), *login
@@ -220,7 +199,7 @@ class Sharing:
         And where the marked project of our namespace has left it; or names no Secret, and we do: by its mark, others
         would share it.
         """
-        if mark in self.world.argo_gone:
+        if mark in self.world.argo_memory.gone:
             alone = not any(each.holds(self.url) for each in await self._far(None))
             return (alone or not self.private) and await self._is_held()
         if marked is None or marked.namespace != self._home:

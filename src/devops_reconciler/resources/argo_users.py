@@ -6,7 +6,6 @@ Argo CD shows no login, and a mark is a digest: both are known only from the obj
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -15,71 +14,14 @@ from ..api.conditions import Reason
 from ..api.names import mark_for
 from ..engine.ledger import EntryState
 from ..engine.resource import digest_of
-from ..services.argocd import same_url
 from ..services.kubernetes import ARGO_SETTINGS
 from ..services.rounds import FRESH, InTurn
+from .argo_memory import OPERATORS, Use, User
 from .world import World
 
-OPERATORS = ""
-"""In place of the name of a Secret: the login is the operator's own account."""
 KIND = "ArgoRepository"
 HELD = (EntryState.ACTIVE, EntryState.RETIRED, EntryState.CLEANUP_FAILED)
 """States in which a repository was proven to be there as its user wants it, and is not proven gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A repository that somebody has, or once had, as wanted."""
-
-    url: str
-    private: bool
-    login: tuple[str, str] | None = None
-    """User name and version of the login that is proven to have been written; None where that is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """One ArgoSettings, and its repositories."""
-
-    namespace: str
-    name: str
-    mark: str
-    deleting: bool
-    wanted: str
-    """The URL that its spec names."""
-    secret: str
-    """The project's Secret that its spec names for that URL, or OPERATORS."""
-    held: tuple[Use, ...]
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-    def wants(self, url: str) -> bool:
-        return bool(self.wanted) and same_url(self.wanted, url)
-
-    def holds(self, url: str) -> bool:
-        return any(same_url(each.url, url) for each in self.held)
-
-    def uses(self, url: str) -> bool:
-        return self.wants(url) or self.holds(url)
-
-    def names(self, url: str) -> bool:
-        """Whether it has it, and goes on to have it, with a Secret."""
-        return self.secret != OPERATORS and self.wants(url) and self.holds(url) and not self.deleting
-
-    def wants_operators(self, url: str) -> bool:
-        """Whether it goes on to have it with the operator's account."""
-        return self.wants(url) and self.secret == OPERATORS and not self.deleting
-
-    def has_operators(self, url: str, login: tuple[str, str]) -> bool:
-        """Whether it has proven to have it with just that login of the operator's account."""
-        return any(each.login == login and not each.private for each in self.held if same_url(each.url, url))
-
-    def is_private(self, url: str) -> bool:
-        """Whether it reads the repository with a login of its own, or did so last."""
-        spec = self.wants(url) and self.secret != OPERATORS
-        return spec or any(each.private for each in self.held if same_url(each.url, url))
 
 
 def is_private(world: World, value: Mapping[str, Any]) -> bool:
@@ -98,7 +40,7 @@ async def users_in(world: World, namespace: str, age: timedelta | None = None) -
 
     Who asks while they are being read waits for the next list, which serves all who wait by then, also where it fails.
     """
-    lists: InTurn[Sequence[User]] = world.argo_users.setdefault(namespace, InTurn(world.clock))
+    lists = world.argo_memory.users.setdefault(namespace, InTurn(world.clock))
     if lists.last is not None and age is None:
         return lists.last
     read = partial(world.kubernetes.kept, ARGO_SETTINGS, namespace, partial(_user, world))
@@ -107,7 +49,7 @@ async def users_in(world: World, namespace: str, age: timedelta | None = None) -
 
 def as_known(world: World, namespace: str) -> Sequence[User]:
     """Those of a namespace as last read, however long ago; none where it never was."""
-    lists: InTurn[Sequence[User]] | None = world.argo_users.get(namespace)
+    lists = world.argo_memory.users.get(namespace)
     return (lists.last if lists is not None else None) or ()
 
 

@@ -39,6 +39,7 @@ from ..services.kubernetes import (
 from ..services.probe import Prober
 from ..services.registry import Registry
 from ..services.rounds import InTurn
+from .argo_memory import ArgoMemory
 from .marks import of_one_installation
 
 MOST_PUSH_LOGINS = 10_000
@@ -70,14 +71,7 @@ class World:
     """Who has come for a host whose DNS record does not show yet, by the mark."""
     push_logins: Recent[str, tuple[str | None, float]] = field(default_factory=lambda: Recent(MOST_PUSH_LOGINS))
     """By the digest of a login: why the registry refused it when it was last tried, and when that was."""
-    argo_users: dict[str, Any] = field(default_factory=dict)
-    """By namespace: who uses which repository of Argo CD, as last read (`argo_users`)."""
-    argo_gone: set[str] = field(default_factory=set)
-    """The marks on them that are nobody's: a UID never comes again."""
-    argo_logins: dict[str, Any] = field(default_factory=dict)
-    """By URL: which login of the operator's account we have written to a repository there (`argo_sharing`)."""
-    argo_making: dict[tuple[str, str, str], Any] = field(default_factory=dict)
-    """By URL and login of the operator's account: the repository that is being made there (`argo_sharing`)."""
+    argo_memory: ArgoMemory = field(default_factory=ArgoMemory)
     builds: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The facts of builds under way, by key, as the last look found them: what is known needs no search."""
     homes: dict[str, str] = field(default_factory=dict)

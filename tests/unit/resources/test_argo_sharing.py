@@ -198,7 +198,7 @@ async def test_a_dead_mark_that_a_login_may_not_replace_leaves_who_has_it_ready(
     await theirs.bring()
     out.argocd.repos[:] = [{**there, "name": mark(CLUSTER, C, "forgotten")}]
     ours.put()
-    out.world.argo_users.clear()
+    out.world.argo_memory.users.clear()
     assert (await ours.bring()).ready
     assert "team-a/shop" in await theirs.is_refused()
     assert registered(out)["password"] == "git-1"
@@ -222,7 +222,7 @@ async def test_a_namespace_that_refuses_us_holds_up_none_of_the_others(out: Outs
     await shared.bring()
     await ours.bring()
     if not read:
-        out.world.argo_users.clear()
+        out.world.argo_memory.users.clear()
     out.kubernetes.shut = {B, C}
     assert (await other.bring()).ready
     ours.names("git", "2")
@@ -252,7 +252,7 @@ async def test_a_mark_of_a_namespace_that_refuses_us_is_not_nobodys(out: Outside
     out.kubernetes.remove(ARGO_SETTINGS, TEAM, "friend")
     await theirs.bring()
     ours.put()
-    out.world.argo_users.clear()
+    out.world.argo_memory.users.clear()
     out.kubernetes.shut = {B}
     assert (await ours.bring()).ready
     new = Project(out, TEAM, "new")

@@ -87,7 +87,7 @@ async def test_who_drops_the_secret_leaves_it_to_the_others_of_the_namespace(out
     assert registered(out)["password"] == "git-1"
     await Project(out, B, "thief").is_refused()
     await (second.bring() if stays else second.leave())
-    out.world.argo_users.clear()
+    out.world.argo_memory.users.clear()
     assert [each["password"] for each in out.argocd.repos] == (["git-1"] if stays else [])
     if stays:
         await Project(out, B, "thief").is_refused()
@@ -149,7 +149,7 @@ async def test_that_another_namespace_cannot_be_read_disturbs_none_that_share_th
     await first.bring()
     await second.bring()
     out.kubernetes.shut = {B, C}
-    out.world.argo_users.clear()
+    out.world.argo_memory.users.clear()
     assert (await first.bring()).ready
 
 
