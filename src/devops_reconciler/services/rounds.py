@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
-from ..api.errors import ReconcilerError
+from ..api.errors import ExternalServiceError, Refused
 from ..runtime.clock import Clock
 from ..runtime.slots import step_aside
 
@@ -85,7 +85,8 @@ class Rounds(Generic[T]):
 class InTurn(Generic[T]):
     """As `Rounds`, of one thing, whose last result is kept: one of those who ask reads, and needs no task for it.
 
-    A failure is told to those who wait by then where it is a ReconcilerError; of any other, each tries for itself.
+    A failure is told to those who wait by then where it is the service's, or its refusal. Any other concerns only who
+    has met it, such as a look at what rests, which may not read all: the next one reads for itself.
     """
 
     clock: Clock
@@ -96,7 +97,7 @@ class InTurn(Generic[T]):
     """How many reads have begun."""
     _told: int = 0
     """Which one has told something last: `last`, or an error."""
-    _error: ReconcilerError | None = None
+    _error: ExternalServiceError | Refused | None = None
     _at: float = 0
     """When the one that gave `last` began (monotonic)."""
 
@@ -122,7 +123,7 @@ class InTurn(Generic[T]):
         self._begun, at = self._begun + 1, self.clock.monotonic()
         try:
             found = await read()
-        except ReconcilerError as error:
+        except (ExternalServiceError, Refused) as error:
             self._error = error
         else:
             self.last, self._error, self._at = found, None, at

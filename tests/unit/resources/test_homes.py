@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from devops_reconciler.api.errors import CredentialsError
 from devops_reconciler.api.names import mark_for
+from devops_reconciler.host.rest import NotAtRest
 from devops_reconciler.kinds import Context, reconciliation
 from devops_reconciler.resources.world import OWNERS, lives_elsewhere
 from devops_reconciler.services.kubernetes import INGRESS_RESOURCE
@@ -84,6 +86,21 @@ async def test_a_namespace_that_refuses_us_is_asked_once_for_all(out: Outside) -
     found = await asyncio.gather(*(lives_elsewhere(out.world, each, owner) for each in marks), return_exceptions=True)
     assert all("refuse us" in str(each) for each in found)
     assert lists(out) <= MOST * 2, "each of them fails at its first kind"
+
+
+async def test_a_look_that_may_list_nothing_fails_none_of_those_who_wait_behind_it(out: Outside) -> None:
+    class Looks:
+        async def list(self, *_: Any) -> None:
+            raise NotAtRest("would need the list")
+
+    owner, *marks = (mark_for(CLUSTER, route(out, number)) for number in range(5))
+    out.line.wire = slowly
+    looks: Any = Looks()
+    worlds = [out.world, replace(out.world, kubernetes=looks), out.world, out.world]
+    asked = [lives_elsewhere(world, each, owner) for world, each in zip(worlds, marks, strict=True)]
+    first, look, *behind = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(look, NotAtRest)
+    assert [first, *behind] == [False] * 3
 
 
 async def test_one_that_is_met_while_a_list_is_read_stays_known(out: Outside) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from devops_reconciler.api.errors import CredentialsError
+from devops_reconciler.api.errors import CredentialsError, ReconcilerError
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.runtime.slots import Slots
 from devops_reconciler.services.rounds import FRESH, InTurn, Rounds
@@ -234,6 +234,20 @@ async def test_in_turn_a_failure_reaches_all_who_waited_for_it_and_what_was_read
     again = await in_turn.ask(SECOND)
     await in_turn.source.let_go()
     assert await again == 4
+
+
+@pytest.mark.parametrize("own", [ReconcilerError("a look may not"), ValueError("a fault")], ids=repr)
+async def test_in_turn_what_says_nothing_of_the_service_concerns_only_who_has_met_it(
+    in_turn: InTurnAsked, own: Exception
+) -> None:
+    first, meets = await in_turn.ask(), await in_turn.ask()
+    others = [await in_turn.ask() for _ in range(3)]
+    await in_turn.source.let_go()
+    await in_turn.source.let_go(own)
+    with pytest.raises(type(own), match=str(own)):
+        await meets
+    await in_turn.source.let_go()
+    assert (await first, await asyncio.gather(*others)) == (1, [3] * 3)
 
 
 async def test_in_turn_another_one_reads_where_who_reads_gives_up(in_turn: InTurnAsked) -> None:
