@@ -15,7 +15,7 @@ from ..api.faults import Fault
 from ..api.names import image_tag
 from ..api.project import DevOpsProjectSpec
 from ..deployment import SECRET_STEP, AbsentSecret, application_facts, steps
-from ..engine.conditions import CREDENTIALS_READY, READY, SUSPENDED, VENDOR_DEGRADED, say, summarise
+from ..engine.conditions import READY, SUSPENDED, say, summarise
 from ..engine.outcome import Outcome, StepResult, failed_step
 from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
@@ -29,7 +29,7 @@ from .deployment_end import DeploymentEnd
 from .deployment_inputs import deployment_of
 from .devops_project import PROJECT_PARTS, ROLLBACK_PARTS
 from .inheritance import inherit
-from .patience import ASK_AGAIN, bear, bear_absent_secrets
+from .patience import ASK_AGAIN, bear, bear_absent_secrets, start_anew
 from .progress import fault_in, news_of, percent_done, step_statuses, time_left
 from .reconcile import Verdict, is_paused
 from .step_conditions import step_condition
@@ -170,8 +170,7 @@ class DeploymentReconciliation(DeploymentEnd):
         if self._was_held_back():
             self.fields["heldUntil"] = self.now
             self.ledger.resume(self.now)
-            for flag in (CREDENTIALS_READY, VENDOR_DEGRADED):  # patience counts from them
-                self.conditions.drop(flag)
+            start_anew(self.conditions)
         if self._has_begun():
             return
         conditions = {c["type"]: c for c in (project.get("status") or {}).get("conditions") or ()}
@@ -217,6 +216,7 @@ class DeploymentReconciliation(DeploymentEnd):
         if isinstance(error, FailedError):
             return await self.end(error.reason, error.message, fault=error.fault)
         assert isinstance(error, Waiting)
+        start_anew(self.conditions)
         self.conditions.progressing(error.message, error.reason, retrying=False)
         self.fields["fault"] = None
         if self.waits_anew("queue", error.message):

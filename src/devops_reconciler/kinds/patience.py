@@ -48,6 +48,12 @@ def bear_absent_secrets(
         result.state, result.after = StepState.WAITING, ask_again
 
 
+def start_anew(conditions: Conditions) -> None:
+    """Of logins and Secrets nothing is known any more: their time begins when they are next looked at."""
+    for flag in (CREDENTIALS_READY, VENDOR_DEGRADED):
+        conditions.drop(flag)
+
+
 def _is_absent(result: StepResult) -> bool:
     return isinstance(result.error, SecretNotFoundError) and result.step.startswith(SECRET_STEP)
 

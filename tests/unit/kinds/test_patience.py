@@ -209,6 +209,50 @@ async def test_the_time_of_a_pause_is_none_of_that_minute() -> None:
     assert life.reason("one") == "True/Succeeded"
 
 
+def jenkins_is_set_up(life: Life, status: str) -> None:
+    conditions = life.status("shop", "DevOpsProject")["conditions"]
+    for each in conditions:
+        if each["type"] == "JenkinsReady":
+            each.update(status=status, lastTransitionTime=life.out.clock.now().isoformat())
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"status": {"conditions": conditions}})
+
+
+async def test_the_wait_for_the_projects_parts_is_none_of_that_minute() -> None:
+    life = await not_begun({})
+    await life.turn("one")
+    jenkins_is_set_up(life, "False")
+    pull_secret(life)
+    await life.turn("one")
+    assert life.condition("one", "CredentialsReady") is None
+    life.out.clock.advance(timedelta(minutes=5))
+    jenkins_is_set_up(life, "True")
+    life.out.kubernetes.remove(SECRET, TEAM, "pull")
+    await life.turn("one")
+    assert life.reason("one", "CredentialsReady") == "False/SecretNotFound"
+    pull_secret(life)
+    await life.live("one", most=2000)
+    assert life.reason("one") == "True/Succeeded"
+
+
+async def test_nor_is_it_of_the_minute_for_a_refused_login() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one")
+    refused = CredentialsError("kubernetes: get jenkinssettings: 401", status=401)
+    life.out.line.fail("kubernetes.get JenkinsSettings", refused)
+    await life.turn("one")
+    assert life.reason("one", "VendorDegraded") == "True/CredentialsInvalid"
+    jenkins_is_set_up(life, "False")
+    await life.turn("one")
+    assert life.condition("one", "VendorDegraded") is None
+    life.out.clock.advance(timedelta(minutes=5))
+    jenkins_is_set_up(life, "True")
+    life.out.line.fail("kubernetes.get JenkinsSettings", refused)
+    await life.live("one", most=2000)
+    assert life.reason("one") == "True/Succeeded"
+
+
 async def test_one_that_fails_of_something_else_says_no_more_of_the_secret() -> None:
     life = await not_begun({})
     await life.turn("one")
