@@ -104,7 +104,8 @@ class ReconcilePayload(_Part):
     to: RecordOrLastHealthy | None = None
     """rollback: the name of a DeploymentRecord, or lastHealthy."""
     deployment: ObjectName | None = None
-    """cancel, extend, delete: the name of a DeploymentRecord; default: the newest of the environment."""
+    """cancel, extend, delete: the name of a DeploymentRecord; default: cancel the newest of the environment that has
+    not finished, extend and delete all that a preview lives by, delete the newest of production."""
     requested_by: str | None = Field(default=None, max_length=ID_LIMIT)
     """Who asks."""
 

@@ -19,8 +19,10 @@ EXTENDED_AT = "freeleaps.com/extend-timestamp"
 """Annotation of a record: timestamp of the `extend` message that was last applied to it."""
 REQUESTED_BY = marks.REQUESTED_BY
 DELETION_REQUESTED_BY = marks.DELETION_REQUESTED_BY
+CANCEL_EVENT_ID = "freeleaps.com/cancel-event-id"
+"""Annotation of a record: event_id of the `cancel` message that was last applied to it, so that it takes no other."""
 DELETIONS = "freeleaps.com/deletions"
-"""Annotation of a project: which record each of the last `delete` messages took, so that none takes a second one."""
+"""Annotation of a project: which records each of the last `delete` messages took, so that none takes others."""
 PROJECT_LABEL = marks.PROJECT_LABEL
 ENVIRONMENT_LABEL = marks.ENVIRONMENT_LABEL
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -11,4 +12,9 @@ class Outcome:
 
     word: str
     detail: str = ""
-    """The object, for the log."""
+    """The objects, for the log."""
+
+
+def records_named(namespace: str, names: Iterable[str]) -> str:
+    """The `detail` of an outcome."""
+    return "DeploymentRecord " + ", ".join(f"{namespace}/{name}" for name in names)

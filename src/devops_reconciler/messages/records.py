@@ -16,6 +16,7 @@ from ..resources.marks import trace_marks
 from ..runtime.logs import get_logger
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, Object, already_exists
 from .cluster import (
+    CANCEL_EVENT_ID,
     ENVIRONMENT_LABEL,
     EVENT_ID,
     EVENT_TIMESTAMP,
@@ -29,7 +30,7 @@ from .cluster import (
     written,
 )
 from .deletions import Deletions
-from .outcome import Outcome
+from .outcome import Outcome, records_named
 from .projects import being_deleted
 from .targets import Targets
 
@@ -66,7 +67,7 @@ class Records:
         project = await self.kubernetes.get(DEVOPS_PROJECT, namespace, message.payload.project)
         record = _record(message, project)
         name = record["metadata"]["name"]
-        duplicate = Outcome("duplicate", f"DeploymentRecord {namespace}/{name}")
+        duplicate = Outcome("duplicate", records_named(namespace, [name]))
         going = being_deleted(project) if project is not None and is_going(project) else None
         if (why_not := too_old or going) is not None:
             if await self._is_there(message, namespace, name):
@@ -79,7 +80,7 @@ class Records:
                 raise
             await self._is_there(message, namespace, name)
             return duplicate
-        return Outcome("created", f"DeploymentRecord {namespace}/{name}")
+        return Outcome("created", records_named(namespace, [name]))
 
     async def _is_there(self, message: ReconcileMessage, namespace: str, name: str) -> bool:
         """Whether the record of the event is there. Raises Refused where another event's has its name."""
@@ -92,33 +93,43 @@ class Records:
         return there is not None
 
     async def _cancel(self, message: ReconcileMessage, namespace: str) -> Outcome:
-        record = await Targets(self.kubernetes).required(message, namespace)
+        (record,) = await Targets(self.kubernetes).required(message, namespace)
         name = record["metadata"]["name"]
         if record["spec"].get("cancel") is True:
-            return Outcome("duplicate", f"DeploymentRecord {namespace}/{name}")
+            return Outcome("duplicate", records_named(namespace, [name]))
         # One that vanished in between needs no cancelling.
-        patch = {"metadata": {"annotations": asked_by(message)}, "spec": {"cancel": True}}
+        annotations = {CANCEL_EVENT_ID: message.event_id, **asked_by(message)}
+        patch = {"metadata": {"annotations": annotations}, "spec": {"cancel": True}}
         await self.kubernetes.merge_patch(DEPLOYMENT_RECORD, namespace, name, patch)
-        return Outcome("cancelled", f"DeploymentRecord {namespace}/{name}")
+        return Outcome("cancelled", records_named(namespace, [name]))
 
     async def _extend(self, message: ReconcileMessage, namespace: str) -> Outcome:
         """The expiry counts from the message, so that a repetition or a late arrival changes nothing."""
         race = 0
+        words: dict[str, str] = {}
         while True:
-            record = await Targets(self.kubernetes).required(message, namespace)
-            name = record["metadata"]["name"]
-            extended_at = time_of(record, EXTENDED_AT)
-            if extended_at is not None and message.timestamp <= extended_at:
-                word = "duplicate" if message.timestamp == extended_at else "outdated"
-                return Outcome(word, f"DeploymentRecord {namespace}/{name}")
+            records = await Targets(self.kubernetes).required(message, namespace)
             try:
-                await self.kubernetes.merge_patch(DEPLOYMENT_RECORD, namespace, name, _extension(message, record))
+                for record in records:
+                    name = record["metadata"]["name"]
+                    if name not in words:
+                        words[name] = await self._extend_one(message, namespace, record)
             except ConflictError:
                 race += 1
                 if race == RACES:
                     raise
                 continue
-            return Outcome("extended", f"DeploymentRecord {namespace}/{name}")
+            word = next(word for word in ("extended", "duplicate", "outdated") if word in words.values())
+            return Outcome(word, records_named(namespace, words))
+
+    async def _extend_one(self, message: ReconcileMessage, namespace: str, record: Object) -> str:
+        """The word of the outcome. Raises ConflictError where somebody else has changed the record."""
+        extended_at = time_of(record, EXTENDED_AT)
+        if extended_at is not None and message.timestamp <= extended_at:
+            return "duplicate" if message.timestamp == extended_at else "outdated"
+        name = record["metadata"]["name"]
+        await self.kubernetes.merge_patch(DEPLOYMENT_RECORD, namespace, name, _extension(message, record))
+        return "extended"
 
 
 def _extension(message: ReconcileMessage, record: Object) -> Object:

@@ -27,7 +27,7 @@ SILENT_ON_PURPOSE: dict[tuple[str, str], str] = {
     ("messages/cluster.py", "time_of"): "a text that is no time is no time",
     ("messages/decoding.py", "_table"): "what others have put there and nobody can read is left out, as documented",
     ("messages/decoding.py", "_time"): "a time that no datetime can hold is left out, as documented",
-    ("messages/deletions.py", "Deletions.delete"): "another object has the name by now: ours is gone, as wanted",
+    ("messages/deletions.py", "Deletions._take"): "another object has the name by now: ours is gone, as wanted",
     ("messages/letter.py", "_event_type"): "a body that cannot be read as JSON, however deep, has no type",
     (
         "messages/publisher.py",

@@ -86,6 +86,8 @@ class FakeCluster:
             return None
         changes = copy.deepcopy(dict(patch))
         self._check_version(there, changes.get("metadata", {}).pop("resourceVersion", None))
+        if changes.get("metadata", {}).get("uid", there["metadata"]["uid"]) != there["metadata"]["uid"]:
+            raise ConflictError(f"the UID of {name} is another one", status=409)
         self.writes.append(("patch", name))
         return copy.deepcopy(self.put(kind, _merged(there, changes), str(namespace)))
 

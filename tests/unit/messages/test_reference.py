@@ -51,7 +51,8 @@ def test_the_limits_actions_and_headers_are_there() -> None:
     headers = (dead_letters.REASON_HEADER, dead_letters.ERROR_HEADER, dead_letters.EXCHANGE_HEADER, REPLAYED_HEADER)
     for header in headers:
         assert f"`{header}`" in PAGE
-    for annotation in (cluster.EVENT_ID, cluster.EVENT_TIMESTAMP, cluster.EXTENDED_AT, cluster.DELETIONS):
+    times = (cluster.EVENT_TIMESTAMP, cluster.EXTENDED_AT)
+    for annotation in (cluster.EVENT_ID, *times, cluster.CANCEL_EVENT_ID, cluster.DELETIONS):
         assert f"| `{annotation}` |" in PAGE
 
 
