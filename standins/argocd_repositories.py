@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from .argocd_accounts import Session
 from .argocd_compare import Sources, plain_url
-from .argocd_errors import FAILED_PRECONDITION, NOT_FOUND, UNKNOWN, GrpcError, denied, invalid
+from .argocd_errors import NOT_FOUND, UNKNOWN, GrpcError, denied, invalid
 from .argocd_git import SourceError
 from .argocd_state import Json, Repository, State
 
@@ -39,9 +39,7 @@ class Repositories:
         return {"metadata": {}, "items": [await self._shown(each, force_refresh) for each in seen]}
 
     async def get(self, session: Session, url: str, project: str, *, force_refresh: bool = False) -> Json:
-        found = self._find(url, project)
-        if not _may(session, "get", found.spec):
-            raise denied()
+        found = self._find(session, url, project)
         await self.list(session, force_refresh=force_refresh)  # as Argo CD does, which looks through its list
         return await self._shown(found)
 
@@ -67,37 +65,38 @@ class Repositories:
         return _echo(spec)
 
     async def update(self, session: Session, url: str, spec: Json) -> Json:
-        if not any(plain == plain_url(url) for plain, _ in self._state.repositories):
-            _must(session, "update", spec)
-            raise GrpcError(NOT_FOUND, f'repository "{url}" not found')
-        found = self._find(url, str(spec.get("project", "")), any_scope=True)
-        _must(session, "update", found.spec)
+        """That of the very project which `spec` names, or of none: another one with the same URL stays as it is."""
         _must(session, "update", spec)
-        del self._state.repositories[plain_url(url), found.spec.get("project", "")]
+        key = (plain_url(url), str(spec.get("project", "")))
+        found = self._state.repositories.get(key)
+        if found is None:
+            raise GrpcError(NOT_FOUND, f"repo '{url}' not found")
         kept = {**spec, "repo": url, "type": spec.get("type") or "git"}
         kept.pop("connectionState", None)
-        self._state.repositories[plain_url(url), kept.get("project", "")] = Repository(
-            kept, found.connection, found.tested
-        )
+        self._state.repositories[key] = Repository(kept, found.connection, found.tested)
         return _echo(spec)
 
     def delete(self, session: Session, url: str, project: str) -> Json:
-        found = self._find(url, project)
+        found = self._find(session, url, project)
         _must(session, "delete", found.spec)
         del self._state.repositories[plain_url(url), found.spec.get("project", "")]
         return {}
 
-    def _find(self, url: str, project: str, *, any_scope: bool = False) -> Repository:
-        """403 when there is none; 400 when several projects have one with this URL and none is named."""
-        found = {scope: each for (plain, scope), each in self._state.repositories.items() if plain == plain_url(url)}
-        if project and not any_scope:
-            found = {scope: each for scope, each in found.items() if scope == project}
+    def _find(self, session: Session, url: str, project: str) -> Repository:
+        """As `getRepository` of server/repository: 403 when none with this URL may be seen, and without a project the
+        only one is taken, whosever it is."""
+        found = {
+            scope: each
+            for (plain, scope), each in self._state.repositories.items()
+            if plain == plain_url(url) and _may(session, "get", each.spec)
+        }
         if not found:
             raise denied()
-        if len(found) > 1 and project not in found:
-            names = ", ".join(sorted(found))
-            raise GrpcError(FAILED_PRECONDITION, f'repository found for multiple projects: [{names}] for "{url}"')
-        return found.get(project) or next(iter(found.values()))
+        if len(found) == 1 and not project:
+            return next(iter(found.values()))
+        if project not in found:
+            raise GrpcError(UNKNOWN, f'repository not found for url "{url}" and project "{project}"')
+        return found[project]
 
     async def _shown(self, repository: Repository, force_refresh: bool = False) -> Json:
         shown = {key: repository.spec[key] for key in SHOWN if repository.spec.get(key)}

@@ -86,7 +86,7 @@ REMOVALS = (
         6,
         "what a list lacks is asked for by itself",
         "services/argocd.py",
-        "return self._hiding(listed if listed is not None else await self._unlisted(url))",
+        "return self._hiding(listed if listed is not None else await self._by_itself(url))",
         "return listed",
         "argocd answers every read with a list without items while all is removed",
     ),

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -235,11 +236,25 @@ async def service(real: RealArgoCD, repo_url: str, transport: AiohttpTransport) 
     )
 
 
+async def registered(http: Http, token: str) -> list[Json]:
+    """All repositories, also those of one project alone, which our client leaves out."""
+    answer = await http.request("list", "GET", "/api/v1/repositories", headers={"Authorization": f"Bearer {token}"})
+    items: list[Json] = answer.json()["items"] or []
+    return items
+
+
+async def unregister(http: Http, token: str, url: str, project: str) -> None:
+    path = f"/api/v1/repositories/{quote(url, safe='')}?appProject={project}"
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    await http.request("delete", "DELETE", path, headers=headers)
+
+
 async def empty(real: RealArgoCD) -> None:
     """Nobody's applications, projects and repositories are left, nor what they deployed."""
     transport = AiohttpTransport()
     token = await real.token(REAL_ADMIN)
-    client = ArgoCD(Http("argocd", real.url, transport, SystemClock()), TokenAuth(lambda: token))
+    http = Http("argocd", real.url, transport, SystemClock())
+    client = ArgoCD(http, TokenAuth(lambda: token))
     for app in await client.applications():
         name, project = app["metadata"]["name"], app["spec"]["project"]
         path = f"/apis/argoproj.io/v1alpha1/namespaces/{ARGOCD}/applications/{name}"
@@ -250,8 +265,8 @@ async def empty(real: RealArgoCD) -> None:
         return not await client.applications()
 
     await eventually(none_left, "no application is left", timedelta(seconds=DEADLINE))
-    for repo in await client.repositories():
-        await client.delete_repository(repo["repo"], repo.get("project"))
+    for repo in await registered(http, token):
+        await unregister(http, token, repo["repo"], repo.get("project", ""))
     for project in await client.projects():
         if project["metadata"]["name"] != "default":
             await client.delete_project(project["metadata"]["name"])

@@ -17,7 +17,7 @@ from standins.argocd_state import IN_CLUSTER
 from standins.controls import Call
 from testbed.argocd import RealArgoCD
 
-from .argocd_target import GIT_LOGIN, NO_REPOSITORY, Source, Target, gone, source, target
+from .argocd_target import GIT_LOGIN, NO_REPOSITORY, Source, Target, gone, registered, source, target, unregister
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -270,14 +270,34 @@ async def test_a_look_after_a_write_shares_no_list_from_before(argocd: Target) -
     await before
 
 
-async def test_a_repository_scoped_to_a_project_is_not_tested(argocd: Target) -> None:
-    client = argocd.client()
-    await client.create_repository({"repo": NO_REPOSITORY, "project": "shop"})
-    found = await client.repository(NO_REPOSITORY)
-    assert found is not None
-    assert found["connectionState"]["status"] == "Failed"
-    await client.delete_repository(NO_REPOSITORY, "shop")
-    assert await client.repositories() == []
+async def test_a_repository_of_one_project_alone_is_not_ours_and_not_in_our_way(argocd: Target) -> None:
+    client, url, theirs = argocd.client(), argocd.repo_url, []
+
+    async def names() -> list[tuple[str, str]]:
+        found = await registered(argocd.http(), argocd.token)
+        return sorted((each.get("project", ""), each["name"]) for each in found)
+
+    for project in ("infra", "shop"):
+        await client.create_repository({"repo": url, "type": "git", "name": "theirs", "project": project})
+        theirs.append((project, "theirs"))
+        assert await client.repository(url) is None
+        assert await client.repositories() == []
+        assert await client.update_repository({"repo": url, "type": "git", "name": "ours"}) is None
+        await client.delete_repository(url)
+        assert await names() == theirs
+
+        await client.create_repository({"repo": url, "type": "git", "name": "first"})
+        assert await client.update_repository({"repo": url, "type": "git", "name": "ours"}) is not None
+        await client.retest_repository(url)
+        found = await client.repository(url)
+        assert found is not None
+        assert found["name"] == "ours"
+        assert await names() == [("", "ours"), *theirs]
+        await client.delete_repository(url)
+        assert await names() == theirs
+    for project, _ in theirs:
+        await unregister(argocd.http(), argocd.token, url, project)
+    assert await names() == []
 
 
 async def test_an_ill_service_is_not_taken_for_an_unreadable_repository(argocd: Target) -> None:

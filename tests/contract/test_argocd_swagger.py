@@ -27,7 +27,7 @@ APP: dict[str, Any] = {
     },
 }
 PROJECT = {"metadata": {"name": "shop"}, "spec": {"sourceRepos": ["*"], "destinations": [{"server": "*"}]}}
-REPOSITORY = {"repo": "https://g/x.git", "type": "git", "name": "n", "username": "u", "password": "p", "project": "q"}
+REPOSITORY = {"repo": "https://g/x.git", "type": "git", "name": "n", "username": "u", "password": "p"}
 CALLS: dict[str, Callable[[ArgoCD], Awaitable[Any]]] = {
     "application": lambda it: it.application("shop", "p"),
     "applications": lambda it: it.applications("p", "a=b", name="shop"),
@@ -51,7 +51,7 @@ CALLS: dict[str, Callable[[ArgoCD], Awaitable[Any]]] = {
     "create_repository": lambda it: it.create_repository(REPOSITORY, upsert=True),
     "update_repository": lambda it: it.update_repository(REPOSITORY),
     "retest_repository": lambda it: it.retest_repository(REPOSITORY["repo"]),
-    "delete_repository": lambda it: it.delete_repository("https://g/x.git", "p"),
+    "delete_repository": lambda it: it.delete_repository("https://g/x.git"),
     "version": lambda it: it.version(),
     "whoami": lambda it: it.whoami(),
     "can_i": lambda it: it.can_i("applications", "create", "team/*"),
@@ -69,6 +69,7 @@ class Noting:
         answer = {
             "metadata": {"name": "shop"},
             "items": [{"repo": "https://g/x.git"}],
+            "repo": "https://g/x.git",
             "loggedIn": True,
             "Version": "v3",
             "token": "t",

@@ -118,7 +118,8 @@ class ArgoRepository(ExternalResource):
         sharing = self._sharing(world)
         if await sharing.may_write():
             sharing.forget(sharing.written)
-            await world.argocd.update_repository(self._body(me))
+            if await world.argocd.update_repository(self._body(me)) is None:
+                return  # gone since the look: nothing is written
             sharing.wrote(me, self._login)
             await world.argocd.retest_repository(self.url)
 

@@ -30,6 +30,8 @@ __all__ = ["ArgoCD", "Auth", "Json", "SessionAuth", "TokenAuth"]
 WATCH_IDLE = timedelta(minutes=2)
 REFRESH_TIMEOUT = timedelta(seconds=30)
 REPOSITORIES = "repositories"
+OF_PROJECTS = "repository not found for url"
+"""What Argo CD says, with 500, of a URL that several projects have registered, each for itself, and nobody for all."""
 SHARE_FOR = timedelta(seconds=2)
 """How long a list of repositories serves all who look at one, unless we write to one meanwhile."""
 
@@ -244,7 +246,7 @@ class ArgoCD:
     # Repositories
 
     async def repositories(self) -> list[Json]:
-        """All repositories that we may see. Passwords and keys are never in it.
+        """All repositories that we may see, but those of one project alone. Passwords and keys are never in it.
 
         Who asks while the list is on its way, or within `SHARE_FOR` after it, gets the same, unless we have written to
         a repository meanwhile: there is one for each project, and each look at one asks for all.
@@ -252,7 +254,8 @@ class ArgoCD:
         return (await self._lists.get(REPOSITORIES, self._list_repositories)).items
 
     async def _list_repositories(self) -> _Listed:
-        items = await self._calls.items("list repositories", path_of("repositories"))
+        every = await self._calls.items("list repositories", path_of("repositories"))
+        items = [each for each in every if not each.get("project")]
         by_url: dict[str, Json] = {}
         for item in items:
             by_url.setdefault(plain_url(str(item.get("repo", ""))), item)
@@ -267,7 +270,7 @@ class ArgoCD:
         Its `connectionState` is up to an hour old (`retest_repository`).
         """
         listed = (await self._lists.get(REPOSITORIES, self._list_repositories)).by_url.get(plain_url(url))
-        return self._hiding(listed if listed is not None else await self._unlisted(url))
+        return self._hiding(listed if listed is not None else await self._by_itself(url))
 
     def _hiding(self, repository: Json | None) -> Json | None:
         """The same without secrets in the words of its connection: Git may quote what it was sent."""
@@ -276,21 +279,27 @@ class ArgoCD:
             return repository
         return {**repository, "connectionState": {**state, "message": self._http.hidden(str(state.get("message", "")))}}
 
-    async def _unlisted(self, url: str) -> Json | None:
+    async def _by_itself(self, url: str) -> Json | None:
+        """As a GET of our own shows it: where all that have this URL are of one project each, that is one, or 500."""
         try:
             found = await self._calls.get("get repository", path_of("repositories", url))
         except CredentialsError as error:
             if error.status != 403:
                 raise
             return None
+        except ExternalServiceError as error:
+            if OF_PROJECTS not in error.unhidden:
+                raise
+            self._http.acquit()
+            return None
         if found is not None and not same_url(str(found.get("repo", "")), url):
             raise self._http.malformed("get repository", f"it is not about {url!r}")
-        return found
+        return None if found is None or found.get("project") else found
 
     async def create_repository(self, repo: Json, upsert: bool = False) -> Json:
-        """Register a repository: `repo` (the URL), `type`, `name`, `project`, `username`, `password`, ….
+        """Register a repository: `repo` (the URL), `type`, `name`, `username`, `password`, ….
 
-        Unless it names a `project`, Argo CD connects first. Raises ValidationError with reason RepositoryUnreadable
+        Argo CD connects first. Raises ValidationError with reason RepositoryUnreadable
         when that fails, ConflictError when it is there with other values and `upsert` is off.
         """
         path = path_of("repositories", query=[("upsert", flag(upsert))])
@@ -307,7 +316,7 @@ class ArgoCD:
         return meant
 
     async def update_repository(self, repo: Json) -> Json | None:
-        """Replace a repository's name, project and credentials, without a test. None if it is not there."""
+        """Replace a repository's name and credentials, without a test. None if it is not there."""
         path = path_of("repositories", str(repo.get("repo", "")))
         with self._lists.writing(REPOSITORIES):
             return await self._calls.write("update repository", "PUT", path, repo)
@@ -327,19 +336,20 @@ class ArgoCD:
             self._http.acquit()
             _log.info("Argo CD has not tried the repository out yet", repository=url, error=error.message)
 
-    async def delete_repository(self, url: str, app_project: str | None = None) -> None:
-        """Remove a repository; gone already is fine, as the list shows it: the DELETE itself answers 403.
+    async def delete_repository(self, url: str) -> None:
+        """Remove a repository; gone already is fine.
 
-        It does where somebody else has removed it since the list, so that a 403 is held against a new one.
+        The look just before is for the one of another team's project alone: a DELETE takes that where no other has this
+        URL, and none can say that it means ours. Where there is none at all it answers 403, also where somebody else
+        has removed it since that look, so that a 403 is held against a new one.
         """
-        if await self.repository(url) is None:
+        if await self._by_itself(url) is None:
             return
-        path = path_of("repositories", url, query=[("appProject", app_project or "")])
         try:
             with self._lists.writing(REPOSITORIES):
-                await self._calls.write("delete repository", "DELETE", path)
+                await self._calls.write("delete repository", "DELETE", path_of("repositories", url))
         except CredentialsError as error:
-            if error.status != 403 or await self.repository(url) is not None:
+            if error.status != 403 or await self._by_itself(url) is not None:
                 raise
 
     # The server

@@ -289,27 +289,28 @@ class FakeArgo(Service):
 
     @call
     async def repositories(self) -> list[Json]:
-        return [{k: v for k, v in repo.items() if k != "password"} for repo in self.repos]
+        return [{k: v for k, v in repo.items() if k != "password"} for repo in self.repos if not repo.get("project")]
 
     @call
     async def repository(self, url: str) -> Json | None:
-        found = next((repo for repo in self.repos if same_url(repo["repo"], url)), None)
+        found = self._for_all(url)
         return {k: v for k, v in found.items() if k != "password"} if found else None
 
     @call
     async def create_repository(self, repo: Json, upsert: bool = False) -> Json:
-        if any(same_url(known["repo"], repo["repo"]) for known in self.repos):
+        if self._for_all(repo["repo"]) is not None:
             raise ConflictError("existing repository spec is different", status=400)
         self.repos.append(copy.deepcopy(repo))
         return repo
 
     @call
     async def update_repository(self, repo: Json) -> Json | None:
-        for known in self.repos:
-            if same_url(known["repo"], repo["repo"]):
-                state = known.get("connectionState")
-                known.clear()
-                known.update(copy.deepcopy(repo), connectionState=state)
+        known = self._for_all(repo["repo"])
+        if known is None:
+            return None
+        state = known.get("connectionState")
+        known.clear()
+        known.update(copy.deepcopy(repo), connectionState=state)
         return repo
 
     @call
@@ -320,8 +321,13 @@ class FakeArgo(Service):
                 repo["connectionState"] = {"status": "Failed", "message": "Unable to connect"} if refused else {}
 
     @call
-    async def delete_repository(self, url: str, app_project: str | None = None) -> None:
-        self.repos = [repo for repo in self.repos if not same_url(repo["repo"], url)]
+    async def delete_repository(self, url: str) -> None:
+        known = self._for_all(url)
+        self.repos = [repo for repo in self.repos if repo is not known]
+
+    def _for_all(self, url: str) -> Json | None:
+        """The one with this URL that is not of one project alone."""
+        return next((each for each in self.repos if same_url(each["repo"], url) and not each.get("project")), None)
 
 
 def _permitted(project: Json, app: Json) -> tuple[bool, bool]:

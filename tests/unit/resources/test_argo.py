@@ -350,6 +350,23 @@ async def test_a_new_password_is_written_though_it_cannot_be_read_back() -> None
     assert hand.out.argocd.repos[0]["password"] == "new"
 
 
+async def test_a_write_that_finds_the_repository_gone_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    hand = Hand()
+    user(hand.out, "shop")
+    await hand.bring(REPOSITORY)
+    hand.out.clock.advance(timedelta(minutes=1))
+    update = hand.out.argocd.update_repository
+
+    async def gone(repo: dict[str, Any]) -> Any:
+        hand.out.argocd.repos.clear()
+        return await update(repo)
+
+    monkeypatch.setattr(hand.out.argocd, "update_repository", gone)
+    assert (await hand.bring(changed(REPOSITORY, password=SecretStr("new"), password_version="v2"))).ready
+    assert hand.out.argocd.repos[0]["password"] == "new"
+    assert hand.out.line.count("argocd.retest_repository") == 0
+
+
 async def test_a_project_without_a_login_takes_a_shared_repository_as_it_is_and_leaves_its_login() -> None:
     first = Hand()
     second = Hand(first.out, OTHER)

@@ -124,11 +124,14 @@ async def test_the_code_and_the_words_of_argo_cd_are_kept() -> None:
 
 
 async def test_names_and_urls_are_encoded_whole() -> None:
-    argocd, transport = client(answer(200, {"items": [{"repo": "https://g.example.com/a b.git"}]}), answer(200, {}))
-    await argocd.delete_repository("https://g.example.com/a b.git", "team/one")
+    argocd, transport = client(answer(200, {"repo": "https://g.example.com/a b.git"}), answer(200, {}))
+    await argocd.delete_repository("https://g.example.com/a b.git")
     assert transport.sent[1].url == (
-        "https://argocd.example.com/api/v1/repositories/https%3A%2F%2Fg.example.com%2Fa%20b.git?appProject=team%2Fone"
+        "https://argocd.example.com/api/v1/repositories/https%3A%2F%2Fg.example.com%2Fa%20b.git"
     )
+    argocd, transport = client(answer(200, {}))
+    await argocd.resource_tree("shop", "team/one")
+    assert transport.sent[0].url.endswith("/applications/shop/resource-tree?project=team%2Fone")
 
 
 async def test_a_delete_has_the_content_type_and_no_body() -> None:
@@ -295,7 +298,8 @@ async def test_a_look_goes_through_the_list_once_for_all(monkeypatch: pytest.Mon
 async def test_whatever_comes_of_a_write_the_next_look_reads_the_list_anew(write: str, status: int) -> None:
     """A conflict most of all: what is there is known only from the list."""
     written = said(status, 3, "existing repository spec is different") if status != 200 else answer(200, {"repo": URL})
-    argocd, transport = client(listed(URL), written, listed(URL, "https://git.example.com/x"))
+    looked = [answer(200, {"repo": URL})] if write == "delete" else []
+    argocd, transport = client(listed(URL), *looked, written, listed(URL, "https://git.example.com/x"))
     assert await argocd.repository(URL) is not None
     writes = {
         "create": lambda: argocd.create_repository({"repo": URL}),
@@ -316,10 +320,18 @@ async def test_what_the_list_lacks_is_asked_for_by_itself_each_time() -> None:
     assert lists(transport) == 1
 
 
-async def test_a_refused_deletion_of_what_somebody_else_has_deleted_since_the_list_is_fine() -> None:
-    argocd, transport = client(listed(URL), DENIED, listed(), DENIED)
+async def test_a_refused_deletion_of_what_somebody_else_has_deleted_since_the_look_is_fine() -> None:
+    there = answer(200, {"repo": URL})
+    argocd, transport = client(there, DENIED, DENIED)
     await argocd.delete_repository(URL)
-    assert [request.method for request in transport.sent] == ["GET", "DELETE", "GET", "GET"]
-    argocd, _ = client(listed(URL), DENIED, listed(URL))
+    assert [request.method for request in transport.sent] == ["GET", "DELETE", "GET"]
+    argocd, _ = client(there, DENIED, there)
     with pytest.raises(CredentialsError):
         await argocd.delete_repository(URL)
+
+
+async def test_no_deletion_is_sent_for_what_is_not_there_for_all_projects_any_more_though_the_list_has_it() -> None:
+    argocd, transport = client(listed(URL), answer(200, {"repo": URL, "project": "infra"}))
+    assert await argocd.repository(URL) is not None
+    await argocd.delete_repository(URL)
+    assert [request.method for request in transport.sent] == ["GET", "GET"]
