@@ -59,7 +59,7 @@ class ImageRemoval(Image):
         try:
             return await super().observe(world, me, intent)
         except CredentialsError:
-            # The registry does not tell a missing repository from a forbidden one; Docker Hub does.
+            # The registry never tells a missing repository from a forbidden one; Docker Hub does where we may see it.
             if await world.hub.repository(self.namespace, self.repository) is None:
                 return ABSENT
             raise
