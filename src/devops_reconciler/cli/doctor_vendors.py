@@ -64,14 +64,17 @@ class Vendors:
 
     async def _jenkins(self, finding: Finding) -> None:
         jenkins = self.clients.jenkins()
-        finding.version = await jenkins.version()
-        finding.identity = await jenkins.whoami()
+        lacking = ("may not read anything", "Overall/Read")
         try:
+            finding.version = await jenkins.version()
+            finding.identity = await jenkins.whoami()
+            lacking = ("may not create folders at the root", "Job/Create")
             types = await jenkins.item_types()
         except CredentialsError as error:
             if error.reason is not Reason.PERMISSION_DENIED:
                 raise
-            finding.fail("may not create folders at the root", f"give {finding.identity} Job/Create in Jenkins")
+            problem, right = lacking
+            finding.fail(problem, f"give {finding.identity or 'the user of JENKINS_USERNAME'} {right} in Jenkins")
             return
         for name, what in JENKINS_TYPES.items():
             if name in types:
