@@ -11,6 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from ..api.errors import ReconcilerError
+from ..api.plain_text import plain
 from ..runtime.settings import ConfigurationError, load
 from ..runtime.settings_reference import check_report, reference_markdown, show
 
@@ -50,7 +51,8 @@ def main() -> None:
 def _fail(text: str, code: int) -> None:
     from .hiding import hider
 
-    sys.stderr.write(f"{hider(os.environ)(text)}\n")
+    for line in hider(os.environ)(text).split("\n"):
+        sys.stderr.write(f"{plain(line)}\n")
     raise SystemExit(code)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ..api.errors import ReconcilerError, ValidationError
+from ..api.plain_text import plain
 from ..messages.dead_letter_queue import open_dead_letters
 from ..messages.letter import Letter
 from ..runtime.clock import SystemClock
@@ -37,7 +38,7 @@ def list_letters(environ: Mapping[str, str], say: Say, *, reason: str | None, as
 def listed(rows: list[dict[str, Any]], hide: Redactor, *, as_json: bool) -> str:
     """The list as it is printed. Secrets are hidden first: a cell cut short would leave a part of one."""
     clear = hidden(rows, hide)
-    return json.dumps(clear, indent=2, ensure_ascii=False) if as_json else _table(clear)
+    return json.dumps(clear, indent=2) if as_json else _table(clear)
 
 
 async def _summaries(settings: RabbitmqVariables, now: datetime, reason: str | None) -> list[dict[str, Any]]:
@@ -62,7 +63,7 @@ def show_letter(environ: Mapping[str, str], say: Say, id_: str, *, as_json: bool
 def shown(whole: dict[str, Any], hide: Redactor, *, as_json: bool) -> str:
     """A letter as it is printed."""
     clear = hidden(whole, hide)
-    return json.dumps(clear, indent=2, ensure_ascii=False) if as_json else _page(clear)
+    return json.dumps(clear, indent=2) if as_json else _page(clear)
 
 
 async def _find(settings: RabbitmqVariables, id_: str) -> Letter:
@@ -145,7 +146,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _cell(text: str, width: int) -> str:
     """One line that does nothing to a terminal: what it shows may come from anybody."""
-    shown = "".join(char if char.isprintable() else " " for char in text)
+    shown = plain(text)
     return shown if len(shown) <= width else shown[: width - 1] + "…"
 
 

@@ -13,6 +13,7 @@ import aiohttp
 
 from ..api.conditions import Reason
 from ..api.errors import CredentialsError, ExternalServiceError, ReconcilerError
+from ..api.plain_text import plain
 from ..runtime.clock import Clock
 from ..services.http import Request, Transport
 
@@ -59,14 +60,14 @@ class Finding:
             said[:] = [redact(text) for text in said]
 
     def line(self) -> str:
-        """One line for people."""
+        """One plain line for people."""
         parts = [f"{'ok  ' if self.ok else 'FAIL'} {self.service:<14}", self.address, self.version]
         parts.append(f"as {self.identity}" if self.identity else "")
         parts.append(f"clock {self.clock.total_seconds():+.0f} s" if self.clock is not None else "")
         text = "  ".join(part for part in parts if part)
         for word, said in (("may", self.may), ("note", self.notes), ("problem", self.problems), ("do", self.todo)):
             text += f"; {word}: {', '.join(said)}" if said else ""
-        return " ".join(text.split("\n"))
+        return plain(text)
 
     def as_json(self) -> dict[str, Any]:
         return {

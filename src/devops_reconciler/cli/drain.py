@@ -6,9 +6,10 @@ import asyncio
 import secrets as random_names
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
+from ..api.plain_text import plain
 from ..host.departure import delete_all, require_operator
 from ..host.drain import DRAINS, Held, acting_alone, held_objects, release_all, replicas, require_its_lease
 from ..host.lease import NAME
@@ -44,7 +45,8 @@ async def _drain(settings: OperatorVariables, say: Say, *, delete: bool, yes: bo
             say(f"There are no resources of ours in {', '.join(settings.reconciler_namespaces)}: nothing to do.")
             return DONE
         await require_its_lease(client, settings, clock)
-        say(plan(found, delete=delete))
+        for line in plan(found, delete=delete):
+            say(line)
         if not yes and not _confirmed(say):
             return REFUSED
         if delete:
@@ -83,14 +85,13 @@ async def _release(client: Kubernetes, settings: OperatorVariables, clock: Syste
     return DONE
 
 
-def plan(found: Sequence[Held], *, delete: bool) -> str:
-    """What would be done, per resource."""
-    rows = []
+def plan(found: Sequence[Held], *, delete: bool) -> Iterator[str]:
+    """What would be done, a line per resource."""
+    what = "would be deleted by the operator" if delete else "would be released; what they have outside keeps running"
+    yield f"{len(found)} resources {what}:"
     for held in found:
         outside = ", ".join(held.outside) or "nothing"
-        rows.append(f"  {held.who}: {'removes, as its policies say' if delete else 'leaves outside'}: {outside}")
-    what = "would be deleted by the operator" if delete else "would be released; what they have outside keeps running"
-    return "\n".join([f"{len(found)} resources {what}:", *rows])
+        yield f"  {held.who}: {'removes, as its policies say' if delete else 'leaves outside'}: {outside}"
 
 
 def _confirmed(say: Say) -> bool:
@@ -106,10 +107,10 @@ def _confirmed(say: Say) -> bool:
 
 
 def speaker(hide: Redactor) -> Say:
-    """Prints a line at once, without secrets: why a resource is left is what some service said."""
+    """Prints a line at once, plain and without secrets: why a resource is left is what some service said."""
 
     def say(line: str) -> None:
-        sys.stdout.write(f"{hide(line)}\n")
+        sys.stdout.write(f"{plain(hide(line))}\n")
         sys.stdout.flush()
 
     return say

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..api.errors import ReconcilerError
+from ..api.plain_text import plain
 from ..host.drain import require_its_lease
 from ..host.world import Replica, identify, open_world
 from ..kinds import KINDS
@@ -38,7 +39,7 @@ def list_orphans(settings: Settings, environ: Mapping[str, str], *, as_json: boo
     try:
         report = asyncio.run(_look(settings, secrets, clock))
     except ReconcilerError as error:
-        sys.stderr.write(f"{hide(error.message)}\n")
+        sys.stderr.write(f"{plain(hide(error.message))}\n")
         if not as_json:
             return UNREAD, ""
         report = Report(settings.operator_namespace, failures={CLUSTER: error.message})
@@ -137,7 +138,7 @@ def as_text(report: Report, *, everything: bool) -> str:
             for item in report.left
         ]
         parts.append("Let go by forced deletions:\n" + table(("NOW", "SERVICE", "KIND", "ID", "LEDGER"), left))
-    parts.append("\n".join(_summary(report)))
+    parts.append("\n".join(map(plain, _summary(report))))
     return "\n\n".join(parts)
 
 
@@ -154,9 +155,9 @@ def _summary(report: Report) -> Iterable[str]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, the last one as it is."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head) - 1)]
+    """Columns side by side, in plain text; nothing is added to the last one."""
+    lines = [[plain(text) for text in row] for row in (head, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)]
     return "\n".join(
-        "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]])
-        for row in (head, *rows)
+        "  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[-1]]) for line in lines
     )

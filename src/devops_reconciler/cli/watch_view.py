@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from ..api.plain_text import plain
 from ..runtime.logs import Redactor
 from .hiding import hidden
 
@@ -22,7 +23,7 @@ REST_WIDTH = 45
 
 
 class View:
-    """Shows deployments; what is secret is hidden in it."""
+    """Shows deployments; what is secret is hidden in it, and nothing of it does anything to a terminal."""
 
     def __init__(self, hide: Redactor) -> None:
         self._hide = hide
@@ -38,8 +39,11 @@ class View:
 
     def tell(self, text: str) -> None:
         """Something beside the deployments, on stderr."""
-        sys.stderr.write(f"{self._hide(text)}\n")
+        sys.stderr.write(f"{self._plain(text)}\n")
         sys.stderr.flush()
+
+    def _plain(self, text: str) -> str:
+        return plain(self._hide(text))
 
 
 class JsonView(View):
@@ -89,14 +93,14 @@ class BarView(View):
 
     def show(self, line: dict[str, Any]) -> dict[str, Any]:
         name = line["deployment"]
-        label = f"{line['project']}/{line['environment']} {name}"
+        label = self._plain(f"{line['project']}/{line['environment']} {name}")
         if name not in self._bars:
             self._bars[name] = self._progress.add_task("", total=100, name=label)
         text = str(line["result"]) if line["terminal"] else _words(line)
-        self._progress.update(self._bars[name], completed=line["percent"] or 0, description=self._hide(text))
+        self._progress.update(self._bars[name], completed=line["percent"] or 0, description=self._plain(text))
         if line["terminal"]:
             self._progress.stop_task(self._bars[name])
-            self._tell_end(name, self._hide(f"{label}: {line['result']}: {line['message']}"))
+            self._tell_end(name, self._plain(f"{label}: {line['result']}: {line['message']}"))
         return line
 
     def _tell_end(self, name: str, text: str) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 from ..api.conditions import MESSAGE_LIMIT, Condition, Reason
 from ..api.deployment_record import StepState
 from ..api.errors import CredentialsError, ExternalServiceError
+from ..api.plain_text import one_line
 from .outcome import Outcome, StepResult
 
 READY = "Ready"
@@ -174,6 +175,6 @@ def say(result: StepResult) -> str:
 
 
 def shorten(text: str) -> str:
-    """At most what a condition may hold, in one line."""
-    line = " ".join(text.split())
+    """At most what a condition may hold, in one plain line."""
+    line = one_line(text)
     return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"

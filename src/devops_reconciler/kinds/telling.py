@@ -59,7 +59,7 @@ class Telling(Reconciliation[DeploymentRecordSpec, DeploymentRecordStatus]):
                 state=state.value,
                 percent=percent if percent is not None else self.status.percent or 0,
                 eta_seconds=eta,
-                message=message,
+                message=shorten(message),
                 url=url,
                 reason=reason,
                 fault=fault,

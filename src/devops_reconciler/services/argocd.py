@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from ..api.errors import CredentialsError, ExternalServiceError, ReconcilerError, Refused, Waiting
+from ..api.plain_text import one_line
 from ..runtime.logs import get_logger
 from .argocd_auth import Auth, SessionAuth, TokenAuth
 from .argocd_calls import BUSY_AFTER, Calls, Json, Query, flag, mixed_source, path_of, unreadable_repository
@@ -43,7 +44,7 @@ def unreadable(repository: Json) -> str | None:
     state = repository.get("connectionState")
     if not isinstance(state, dict) or state.get("status") != "Failed":
         return None
-    return " ".join(str(state.get("message") or "no cause is told").split())[:DETAIL_LIMIT]
+    return one_line(str(state.get("message") or "no cause is told"))[:DETAIL_LIMIT]
 
 
 def outside_its_project(error: Refused) -> bool:

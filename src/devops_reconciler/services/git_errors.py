@@ -9,6 +9,7 @@ import re
 
 from ..api.conditions import Reason
 from ..api.errors import CredentialsError, ExternalServiceError, ReconcilerError, ValidationError
+from ..api.plain_text import plain
 from .git_process import Finished, Repository
 
 SERVICE = "git"
@@ -113,7 +114,7 @@ def cleaned(stderr: str, repository: Repository) -> str:
     """The lines that tell the cause, in one, without secrets."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", stderr)]
     telling = [line for line in lines if line.startswith(("fatal:", "error:"))] or [line for line in lines if line][-1:]
-    text = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", "; ".join(telling))
+    text = plain("; ".join(telling))
     for secret in repository.credentials.secrets if repository.credentials else ():
         text = text.replace(secret, "****")
     return text[:TEXT_LIMIT]

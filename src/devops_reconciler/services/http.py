@@ -30,6 +30,7 @@ from ..api.errors import (
     ReconcilerError,
     ValidationError,
 )
+from ..api.plain_text import one_line
 from ..runtime.clock import Clock
 from ..runtime.fence import Fence
 from ..runtime.slots import Slots
@@ -424,7 +425,7 @@ def detail_text(response: Response, details: Mapping[str, object], hidden: Calla
     if isinstance(said, str):
         fields = details.get("fields")
         extra = f" {json.dumps(fields)}" if isinstance(fields, (list, dict)) and fields else ""
-        return " ".join(hidden(said + extra).split())[:DETAIL_LIMIT]
+        return one_line(hidden(said + extra))[:DETAIL_LIMIT]
     if "text/plain" in response.headers.get("content-type", ""):
-        return " ".join(hidden(response.text()).split())[:DETAIL_LIMIT]
+        return one_line(hidden(response.text()))[:DETAIL_LIMIT]
     return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
+from ..api.plain_text import plain
 from ..runtime.clock import Clock
 
 KEPT = 64 * 1024
@@ -38,13 +39,14 @@ async def read_end(chunks: AsyncIterator[bytes], clock: Clock) -> bytes | None:
 
 
 def last_lines(end: bytes, count: int, hidden: Callable[[str], str]) -> list[str]:
-    """The last `count` lines that are not empty, without secrets, each at most `LINE_LIMIT` characters and a mark."""
+    """The last `count` lines that are not empty, plain, without secrets, at most `LINE_LIMIT` characters and a mark."""
     text = hidden(end.decode("utf-8", errors="replace"))  # before any cut: half a secret is not found
     if len(end) < KEPT:
         whole, begun = text, ""
     else:
         begun, _, whole = text[MARGIN:].partition("\n")
-    lines = [line.rstrip() for line in whole.split("\n") if line.strip()][-count:]
+    shown = [line.rstrip() for line in map(plain, whole.split("\n")) if line.strip()][-count:]
+    lines = [hidden(line) for line in shown]  # again: a secret may have been coloured in its middle
     if not lines and begun.strip():
-        return ["…" + begun.rstrip()[-LINE_LIMIT:]]
+        return ["…" + hidden(plain(begun).rstrip())[-LINE_LIMIT:]]
     return [line if len(line) <= LINE_LIMIT else line[:LINE_LIMIT] + "…" for line in lines]

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..api.plain_text import one_line
+
 ItemPath = tuple[str, ...]
 """Names from the root: ("shop",) is a folder, ("shop", "web") an item in it, () the root itself."""
 
@@ -253,7 +255,7 @@ def executables_of(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def read_stage(value: Mapping[str, Any]) -> Stage:
     started = value.get("startTimeMillis")
     return Stage(
-        name=text_of(value, "name"),
+        name=one_line(text_of(value, "name")),
         status=text_of(value, "status"),
         started_at=time_of(started) if isinstance(started, int) and started > 0 else None,
         duration=timedelta(milliseconds=int_of(value, "durationMillis")),

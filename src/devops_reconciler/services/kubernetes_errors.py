@@ -20,6 +20,7 @@ from ..api.errors import (
     ValidationError,
     Waiting,
 )
+from ..api.plain_text import one_line
 from .http import Response, details_of
 from .kubernetes_kinds import Kind
 
@@ -97,7 +98,7 @@ def _made(kind: type[Refused], text: str, error: Refused, reason: Reason) -> Ref
 
 def _message(details: Mapping[str, object]) -> str:
     message = details.get("message") if details.get("kind") == "Status" else None
-    return " ".join(message.split())[:TEXT_LIMIT] if isinstance(message, str) else ""
+    return one_line(message)[:TEXT_LIMIT] if isinstance(message, str) else ""
 
 
 def _has_cause(details: Mapping[str, object], reason: str) -> bool:

@@ -66,6 +66,12 @@ def test_a_finding_is_one_line() -> None:
     assert finding.line().endswith("; problem: no pipelines; do: install a plugin")
 
 
+def test_a_finding_does_nothing_to_a_terminal() -> None:
+    finding = Finding("jenkins", version="2.579\x1b]0;x\x07")
+    finding.fail("\x1b[2Jno\rpipelines", "")
+    assert finding.line() == "FAIL jenkins         2.579; problem: no pipelines"
+
+
 class Dated:
     """A server with a clock of its own."""
 

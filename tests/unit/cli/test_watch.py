@@ -312,6 +312,15 @@ def test_the_step_is_named_once(step: str | None, message: str, words: str) -> N
     assert "build build" not in shown
 
 
+def test_what_is_said_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"message": "build: \x1b]0;x\x07\x1b[2Jbuild 12\x9b1A runs"}
+    shown = seen(120, {**AT_WORK, **said}, {**AT_WORK, **said, "terminal": True, "result": "Failed"})
+    assert "Failed: build: build 12 runs\n" in shown
+    assert shown.replace("\n", "").isprintable()
+    BarView(Redactor(tuple), Console(file=StringIO())).tell("no \x1b]0;x\x07answer")
+    assert capsys.readouterr().err == "no answer\n"
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_why_a_deployment_failed_is_said_in_full_once_and_without_secrets(width: int) -> None:
     console_link = "https://jenkins.example.com/job/shop/job/shop/12/console"

@@ -183,6 +183,7 @@ def test_a_message_names_its_step_fits_and_is_one_line() -> None:
     assert say(RUNNING) == "build: build 7 runs"
     assert say(PENDING) == "late"
     assert shorten("a\n  b\tc") == "a b c"
+    assert shorten("\x1b[31ma\x1b[0m\x07") == "a"
     assert shorten("x" * MESSAGE_LIMIT) == "x" * MESSAGE_LIMIT
     assert shorten("x" * (MESSAGE_LIMIT + 1)) == "x" * (MESSAGE_LIMIT - 1) + "…"
 

@@ -14,7 +14,7 @@ from devops_reconciler.api.errors import ExternalServiceError
 from devops_reconciler.runtime.clock import FakeClock
 from devops_reconciler.services.http import Http, Request, Response
 from devops_reconciler.services.jenkins import Jenkins, item_url
-from devops_reconciler.services.jenkins_types import Build, path_of
+from devops_reconciler.services.jenkins_types import Build, path_of, read_stage
 
 JOB = ("shop", "web")
 BUILD = {
@@ -243,3 +243,8 @@ def test_each_name_is_one_encoded_segment(path: tuple[str, ...], url: str) -> No
 
 def test_a_job_that_is_named_job_is_found_by_its_address() -> None:
     assert path_of("https://ci.example.com/job/job/job/job/") == ("job", "job")
+
+
+def test_the_name_of_a_stage_does_nothing_to_a_terminal() -> None:
+    stage = {"name": "\x1b[31mBuild\x1b[0m\nimage", "status": "SUCCESS", "durationMillis": 1}
+    assert read_stage(stage).name == "Build image"

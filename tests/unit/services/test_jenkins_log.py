@@ -99,3 +99,17 @@ def test_a_secret_that_a_cut_goes_through_does_not_show() -> None:
         assert last_lines(end.encode(), 9, HIDE) == ["the end"]
     within = "x" * (LINE_LIMIT - 5) + SECRET
     assert last_lines(within.encode(), 1, HIDE) == ["x" * (LINE_LIMIT - 5) + "****"]
+
+
+@pytest.mark.parametrize(
+    ("end", "lines"),
+    [
+        (b"\x1b[31mE\x1b[0m\n", ["E"]),
+        (b"E\n\x1b[0m\n", ["E"]),
+        (b"\x1b]0;title\x07  10 %\r  20 %\r\n", ["  10 %   20 %"]),
+        (f"\x1b[31m{SECRET[:3]}\x1b[0m{SECRET[3:]}".encode(), ["****"]),
+        (b"\x1b[31m" + b"x" * 2 * KEPT + b"\x1b[0m\n", ["…" + "x" * LINE_LIMIT]),
+    ],
+)
+def test_lines_do_nothing_to_a_terminal(end: bytes, lines: list[str]) -> None:
+    assert last_lines(end, 1, HIDE) == lines
