@@ -80,8 +80,11 @@ def _broker(settings: Settings, secrets: Secrets) -> Examination:
         finding.may.append(f"use virtual host {settings.rabbitmq_vhost}")
         for name, (waiting, consumers) in found.queues.items():
             finding.notes.append(f"queue {name}: {waiting} messages, {consumers} consumers")
+        for problem, todo in found.refusals:
+            finding.fail(problem, todo)
         if found.absent:
-            finding.notes.append(f"not there before the first run: {', '.join(found.absent)}")
+            absent = ", ".join(found.absent)
+            finding.notes.append(f"not there before the first run, which proves the permissions for them: {absent}")
 
     address = f"{settings.rabbitmq_host}:{settings.rabbitmq_port}"
     login = "RABBITMQ_USERNAME and RABBITMQ_PASSWORD"

@@ -2,48 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from ..api.errors import ExternalServiceError
+from ..api.errors import CredentialsError, ExternalServiceError, ValidationError
 from ..runtime.secrets import Secrets
 from ..runtime.settings import RabbitmqVariables
 from .connection import ask, close, connect, open_channel
-from .topology import dead_name
+from .topology import dead_name, declare_exchange, declare_queue, prove_bindings, source
 
 
-@dataclass(frozen=True)
+@dataclass
 class Broker:
     """What a login has shown. Queues and exchanges that are not there yet are named in `absent`."""
 
     version: str
-    queues: dict[str, tuple[int, int]]
+    queues: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Messages that wait, and consumers, by queue."""
-    absent: tuple[str, ...]
+    absent: list[str] = field(default_factory=list)
+    refusals: list[tuple[str, str]] = field(default_factory=list)
+    """What the operator would be refused of that which is there, each with what to do about it."""
 
 
 async def examine(settings: RabbitmqVariables, secrets: Secrets, told: Callable[[str], None]) -> Broker:
-    """Log in and look. `told` gets the version as soon as it is known. Raises ReconcilerError."""
+    """Log in, look, and try what a start needs. `told` gets the version once it is known. Raises ReconcilerError."""
     connection = await connect(settings, secrets, name="devops-reconciler doctor")
     try:
         version = _version(connection)
         told(version)
-        queues: dict[str, tuple[int, int]] = {}
-        absent: list[str] = []
+        broker = Broker(version)
+        for name in (settings.rabbitmq_exchange, settings.rabbitmq_heartbeat_exchange, dead_name(settings)):
+            if await _has_exchange(connection, name):
+                declare = partial(declare_exchange, settings=settings, name=name)
+                await _attempt(connection, broker, f"configure exchange '{name}'", declare)
+            else:
+                broker.absent.append(f"exchange {name}")
         for name in (settings.rabbitmq_queue, dead_name(settings)):
             found = await _queue(connection, name)
             if found is None:
-                absent.append(f"queue {name}")
+                broker.absent.append(f"queue {name}")
             else:
-                queues[name] = found
-        for name in (settings.rabbitmq_exchange, settings.rabbitmq_heartbeat_exchange):
-            if not await _has_exchange(connection, name):
-                absent.append(f"exchange {name}")
-        return Broker(version, queues, tuple(absent))
+                broker.queues[name] = found
+                await _prove_queue(connection, settings, broker, name)
+        return broker
     finally:
         await close(connection)
+
+
+async def _prove_queue(connection: AbstractConnection, settings: RabbitmqVariables, broker: Broker, name: str) -> None:
+    declare = partial(declare_queue, settings=settings, name=name)
+    await _attempt(connection, broker, f"configure queue '{name}'", declare)
+    exchange, _ = source(settings, name)
+    if f"exchange {exchange}" not in broker.absent:
+        permission = f"write to queue '{name}' and read from exchange '{exchange}'"
+        await _attempt(connection, broker, permission, partial(prove_bindings, settings=settings, name=name))
+
+
+async def _attempt(
+    connection: AbstractConnection,
+    broker: Broker,
+    permission: str,
+    do: Callable[[AbstractChannel], Awaitable[object]],
+) -> None:
+    """Do again what the operator does at its start, of what is there: looking alone needs no permission.
+
+    A channel each: the broker closes it with a refusal.
+    """
+    channel = await open_channel(connection)
+    try:
+        await do(channel)
+    except CredentialsError as error:
+        advice = f"give the user the permission to {permission} (rabbitmqctl set_permissions)"
+        broker.refusals.append((error.message, advice))
+    except ValidationError as error:
+        broker.refusals.append((error.message, f"runbook: {error.reason}"))
 
 
 async def _queue(connection: AbstractConnection, name: str) -> tuple[int, int] | None:

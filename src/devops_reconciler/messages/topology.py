@@ -52,34 +52,59 @@ def dead_arguments() -> dict[str, Any]:
 async def declare_queues(channel: AbstractChannel, settings: RabbitmqVariables) -> AbstractQueue:
     """The operator's queue, bound, with its dead-letter queue before it. Raises ReconcilerError."""
     await declare_dead_letters(channel, settings)
-    await _declare_topic(channel, settings.rabbitmq_exchange)
-    queue = await _declare_queue(channel, settings, settings.rabbitmq_queue, queue_arguments(settings))
-    for key in ROUTING_KEYS.values():
-        bound = queue.bind(settings.rabbitmq_exchange, key)
-        await ask(f"bind queue '{queue.name}' to '{settings.rabbitmq_exchange}' by '{key}'", bound)
-    return queue
+    return await _declare_bound(channel, settings, settings.rabbitmq_queue)
 
 
 async def declare_dead_letters(channel: AbstractChannel, settings: RabbitmqVariables) -> None:
     """The dead-letter queue and its exchange. Raises ReconcilerError."""
-    name = dead_name(settings)
-    await ask(f"declare exchange '{name}'", channel.declare_exchange(name, ExchangeType.FANOUT, durable=True))
-    queue = await _declare_queue(channel, settings, name, dead_arguments())
-    await ask(f"bind queue '{name}'", queue.bind(name, ""))
+    await _declare_bound(channel, settings, dead_name(settings))
 
 
 async def declare_heartbeats(channel: AbstractChannel, settings: RabbitmqVariables) -> None:
     """The exchange that heartbeats are published to. Raises ReconcilerError."""
-    await _declare_topic(channel, settings.rabbitmq_heartbeat_exchange)
+    await declare_exchange(channel, settings, settings.rabbitmq_heartbeat_exchange)
 
 
-async def _declare_topic(channel: AbstractChannel, name: str) -> None:
-    await ask(f"declare exchange '{name}'", channel.declare_exchange(name, ExchangeType.TOPIC, durable=True))
+async def _declare_bound(channel: AbstractChannel, settings: RabbitmqVariables, name: str) -> AbstractQueue:
+    exchange, keys = source(settings, name)
+    await declare_exchange(channel, settings, exchange)
+    queue = await declare_queue(channel, settings, name)
+    for key in keys:
+        await ask(_binding(name, exchange, key), queue.bind(exchange, key))
+    return queue
 
 
-async def _declare_queue(
-    channel: AbstractChannel, settings: RabbitmqVariables, name: str, arguments: dict[str, Any]
-) -> AbstractQueue:
+async def prove_bindings(channel: AbstractChannel, settings: RabbitmqVariables, name: str) -> None:
+    """Ask whether we may bind a queue of ours. It changes nothing, unlike a binding. Raises ReconcilerError.
+
+    RabbitMQ asks the same permissions for taking a binding away, and takes one for done that was never there.
+    """
+    exchange, keys = source(settings, name)
+    queue = await channel.get_queue(name, ensure=False)
+    for key in keys:
+        await ask(_binding(name, exchange, key), queue.unbind(exchange, key, {"never": "bound"}))
+
+
+def source(settings: RabbitmqVariables, name: str) -> tuple[str, tuple[str, ...]]:
+    """The exchange that a queue of ours is bound to, and the keys."""
+    if name == dead_name(settings):
+        return name, ("",)
+    return settings.rabbitmq_exchange, tuple(ROUTING_KEYS.values())
+
+
+def _binding(name: str, exchange: str, key: str) -> str:
+    return f"bind queue '{name}' to '{exchange}' by '{key}'"
+
+
+async def declare_exchange(channel: AbstractChannel, settings: RabbitmqVariables, name: str) -> None:
+    """One of our exchanges. Raises ReconcilerError."""
+    kind = ExchangeType.FANOUT if name == dead_name(settings) else ExchangeType.TOPIC
+    await ask(f"declare exchange '{name}'", channel.declare_exchange(name, kind, durable=True))
+
+
+async def declare_queue(channel: AbstractChannel, settings: RabbitmqVariables, name: str) -> AbstractQueue:
+    """One of our queues. Raises ReconcilerError."""
+    arguments = dead_arguments() if name == dead_name(settings) else queue_arguments(settings)
     try:
         return await ask(f"declare queue '{name}'", channel.declare_queue(name, durable=True, arguments=arguments))
     except ValidationError as error:
