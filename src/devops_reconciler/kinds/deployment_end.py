@@ -142,20 +142,7 @@ class DeploymentEnd(Telling):
         result = result_of(reason)
         if outcome is not None and outcome.failure is not None:
             fault = fault_of(outcome.failure.error)
-        if outcome is None or outcome.failure is None:
-            # What an earlier pass met on the way is over.
-            for flag in (CONFLICT, CREDENTIALS_READY, DRIFTED, VENDOR_DEGRADED):
-                self.conditions.drop(flag)
-        else:
-            summarise(self.conditions, outcome, self.generation)
-        if result == "Succeeded":
-            self.conditions.ready(text)
-        else:
-            self.conditions.stalled(reason, text)
-        self.conditions.put("Finished", "True", reason, text)
-        for item in self.conditions.list():
-            if item.status == "Unknown":  # the part that was under way
-                self.conditions.put(item.type, "False", reason, text)
+        self._conclude_conditions(reason, text, outcome)
         finished = self.now
         expires = await self.expiry(finished)
         self._observe()
@@ -173,6 +160,23 @@ class DeploymentEnd(Telling):
             results=outcome.results if outcome is not None else [],
             transitions=self.conditions.transitions,
         )
+
+    def _conclude_conditions(self, reason: Reason, text: str, outcome: Outcome | None = None) -> None:
+        """All that the end of a deployment says."""
+        if outcome is None or outcome.failure is None:
+            # What an earlier pass met on the way is over.
+            for flag in (CONFLICT, CREDENTIALS_READY, DRIFTED, VENDOR_DEGRADED):
+                self.conditions.drop(flag)
+        else:
+            summarise(self.conditions, outcome, self.generation)
+        if reason in ENDED_WELL:
+            self.conditions.ready(text)
+        else:
+            self.conditions.stalled(reason, text)
+        self.conditions.put("Finished", "True", reason, text)
+        for item in self.conditions.list():
+            if item.status == "Unknown":  # the part that was under way
+                self.conditions.put(item.type, "False", reason, text)
 
     async def expiry(self, finished_at: datetime) -> datetime | None:
         """When a preview goes away: spec.expiresAt, else the TTL from the end of the deployment. Production stays."""
@@ -424,15 +428,12 @@ class DeploymentEnd(Telling):
     async def remove(self) -> Verdict:
         """The record itself goes: with it all that it holds. A deployment that was under way ends as cancelled."""
         if not self.conditions.is_true("Finished") and self._sequence > 0:
-            self.conditions.put("Finished", "True", Reason.CANCELLED, "deleted while it was under way")
-            self.tell(
-                "done",
-                StepState.CANCELLED,
-                "deleted while it was under way",
-                reason=Reason.CANCELLED.value,
-                result="Cancelled",
-            )
+            text = "deleted while it was under way"
+            self._conclude_conditions(Reason.CANCELLED, text)
+            self.tell("done", StepState.CANCELLED, text, reason=Reason.CANCELLED.value, result="Cancelled")
             await self.save()
+            # The end is counted with this pass, whatever the clean-up meets.
+            return Verdict(after=SOON, transitions=self.conditions.transitions)
         outcome = await self.clean_up()
         verdict = await self.conclude_removal(outcome)
         finished = self.conditions.get("Finished")

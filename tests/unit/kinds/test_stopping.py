@@ -141,6 +141,50 @@ async def test_a_record_that_goes_on_after_all_has_its_whole_time_at_the_next_st
     assert message(life, "one", "Finished") == "cancelled on request"
 
 
+# A record that is deleted before it has ended
+
+
+def counted(life: Life) -> list[str]:
+    """The ends of deployments that the host hears of, and counts."""
+    news = [item for verdict in life.verdicts for item in verdict.transitions]
+    return [item.reason for item in news if (item.type, item.status) == ("Finished", "True")]
+
+
+async def test_a_record_that_is_deleted_in_the_queue_ends_as_cancelled_and_is_counted_once() -> None:
+    life = ready()
+    await at_build(life, "one")
+    life.record("two")
+    await life.turn("two")
+    assert message(life, "two", "Ready") == "in the queue behind one"
+    life.out.kubernetes.mark_deleted(DEPLOYMENT_RECORD, TEAM, "two")
+    await life.turn("two")
+    assert [life.reason("two", type) for type in ("Finished", "Stalled", "Ready", "Reconciling")] == [
+        "True/Cancelled",
+        "True/Cancelled",
+        "False/Cancelled",
+        None,
+    ]
+    assert message(life, "two", "Ready") == "deleted while it was under way"
+    assert (await life.turn("two")).released
+    assert counted(life) == ["Cancelled"]
+
+
+async def test_a_record_that_is_deleted_at_work_is_counted_once_though_its_clean_up_fails_at_first() -> None:
+    life = ready()
+    await at_build(life, "one")
+    life.out.line.fail("kubernetes.get DevOpsProject", ExternalServiceError("503", service="kubernetes"), times=2)
+    life.out.line.fail("jenkins.*", JENKINS_IS_AWAY, times=2)
+    life.out.kubernetes.mark_deleted(DEPLOYMENT_RECORD, TEAM, "one")
+    await life.turn("one")
+    assert {life.reason("one", type) for type in ("Finished", "Stalled")} == {"True/Cancelled"}
+    assert life.reason("one", "BuildSucceeded") == "False/Cancelled"
+    await life.live("one")
+    assert life.out.kubernetes.see(DEPLOYMENT_RECORD, TEAM, "one") is None
+    assert life.out.jenkins.running() == []
+    assert {fault.times for fault in life.out.line.faults} == {0}, "each of them was met"
+    assert counted(life) == ["Cancelled"]
+
+
 # A sync that does not end by itself
 
 
