@@ -17,7 +17,7 @@ from aio_pika import DeliveryMode, Message
 from ..api.errors import ExternalServiceError, ReconcilerError
 from ..api.heartbeat import heartbeat_body
 from ..api.messages import EventType, heartbeat_id, heartbeat_routing_key
-from ..runtime.clock import Clock
+from ..runtime.clock import Clock, moment
 from ..runtime.logs import get_logger
 from ..runtime.manager import Backoff
 from ..runtime.metrics import Metrics
@@ -43,6 +43,7 @@ TICK_GRAIN = 0.05
 FENCED = timedelta(milliseconds=500)
 """Between two looks whether we may send again: the Lease is renewed soon, or the task ends."""
 ROUTING_KEY_LIMIT = 255
+"""Bytes that AMQP allows."""
 CONTENT_TYPE = "application/json"
 TOLD = ("project", "deployment", "environment", "sequence", "tick", "step", "state")
 """What a heartbeat's span says of it."""
@@ -264,7 +265,8 @@ def _worst(errors: list[BaseException]) -> BaseException:
 
 def _routing_key(entry: Entry) -> str:
     payload = entry["payload"]
-    return heartbeat_routing_key(payload["project"], payload["deployment"])[:ROUTING_KEY_LIMIT]
+    key = heartbeat_routing_key(payload["project"], payload["deployment"]).encode()
+    return key[:ROUTING_KEY_LIMIT].decode(errors="ignore")
 
 
 def _message(uid: str, entry: Entry) -> Message:
@@ -284,7 +286,9 @@ def _id_of(uid: str, entry: Entry) -> str:
 
 
 def _timestamp(entry: Entry) -> datetime | None:
+    """None for a time that AMQP has no form for: it counts seconds since 1970."""
     try:
-        return datetime.fromisoformat(str(entry.get("timestamp")))
+        at = moment(str(entry.get("timestamp")))
     except ValueError:
         return None
+    return at if at.timestamp() >= 0 else None

@@ -10,7 +10,9 @@ from typing import Any, cast
 from aio_pika import Message
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import DeliveryError
+from aiormq.abc import ChannelFrame
 from pamqp.commands import Basic
+from pamqp.header import ContentHeader
 
 from devops_reconciler.api.errors import ExternalServiceError
 
@@ -122,6 +124,7 @@ class _Exchange:
         self._name = name
 
     async def publish(self, message: Message, routing_key: str, *, mandatory: bool) -> None:
+        _marshal(self._name, message, routing_key)
         broker = self._channel.broker
         fault = broker.faults.pop(0) if broker.faults else "ok"
         await asyncio.sleep(0)
@@ -139,3 +142,9 @@ class _Exchange:
         if fault == "unconfirmed":
             broker.cut()
             raise ConnectionResetError("the connection was lost")
+
+
+def _marshal(exchange: str, message: Message, routing_key: str) -> None:
+    """As the AMQP client does before it sends: raises for what has no form in AMQP."""
+    header = ContentHeader(body_size=message.body_size, properties=message.properties)
+    ChannelFrame.marshall(1, [Basic.Publish(exchange=exchange, routing_key=routing_key), header])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -211,6 +212,40 @@ async def test_a_name_longer_than_a_routing_key_stops_nothing(desk: Desk) -> Non
     desk.sender.offer("u-1", [entry])
     await until(lambda: desk.told == [("u-1", 1)])
     assert len(desk.broker.published[0].routing_key) == 255
+
+
+async def test_a_routing_key_is_cut_to_its_bytes_between_two_characters(desk: Desk) -> None:
+    entry = beat(1)
+    entry["payload"]["deployment"] = "ä" * 200
+    desk.sender.offer("u-1", [entry])
+    await until(lambda: desk.told == [("u-1", 1)])
+    assert desk.broker.published[0].routing_key == "shop." + "ä" * 125
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00",
+        "1969-12-31T23:59:58Z",
+        "yesterday",
+        7,
+        None,
+    ],
+)
+async def test_a_time_that_amqp_has_no_form_for_is_left_out(desk: Desk, timestamp: object) -> None:
+    desk.sender.offer("u-1", [{**beat(1), "timestamp": timestamp}])
+    await until(lambda: desk.told == [("u-1", 1)])
+    (sent,) = desk.broker.published
+    assert sent.message.timestamp is None
+    assert json.loads(sent.message.body)["timestamp"] == timestamp
+
+
+async def test_the_last_time_that_can_be_written_is_sent(desk: Desk) -> None:
+    desk.sender.offer("u-1", [{**beat(1), "timestamp": "9999-12-31T23:59:59-23:59"}])
+    await until(lambda: desk.told == [("u-1", 1)])
+    assert desk.broker.published[0].message.timestamp is not None
 
 
 async def test_a_listener_that_fails_is_no_matter_of_the_broker(desk: Desk) -> None:
