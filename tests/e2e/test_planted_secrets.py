@@ -92,11 +92,12 @@ class Planted:
         self.put(JENKINS_TOKEN=token, GODADDY_API_KEY=key, GODADDY_API_SECRET=secret, ARGOCD_TOKEN=argocd)
         self.put(DOCKERHUB_TOKEN=hub, REGISTRY_PUSH_TOKEN=push)
 
-    async def secret(self, name: str, data: dict[str, str], **metadata: Any) -> None:
+    async def secret(self, name: str, data: dict[str, str], *, type: str = "Opaque", **metadata: Any) -> None:
         """A Secret in the operator's namespace."""
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
         whole = {"name": name, "namespace": self.stage.namespace, "labels": LABEL, **metadata}
-        await self.stage.kube.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": whole, "data": encoded}])
+        kind = {"apiVersion": "v1", "kind": "Secret", "type": type}
+        await self.stage.kube.apply([{**kind, "metadata": whole, "data": encoded}])
 
     async def git_secret(self, name: str, sample: SampleProject, **metadata: Any) -> str:
         """A login for a repository, which opens to it alone."""
@@ -152,7 +153,7 @@ async def _good(planted: Planted) -> None:
     await planted.git_secret("good-git", sample)
     await planted.secret("good-push", {"username": PUSHER.name, "password": _push(planted)})
     pull = {"auths": {"x": {"auth": planted.new("pull")}}}
-    await planted.secret("good-pull", {".dockerconfigjson": json.dumps(pull)})
+    await planted.secret("good-pull", {".dockerconfigjson": json.dumps(pull)}, type="kubernetes.io/dockerconfigjson")
     registry = {"credentialsRef": {"name": "good-push"}, "pullSecretRef": {"name": "good-pull"}}
     await planted.project("good", git={"credentialsRef": {"name": "good-git"}}, registry=registry)
     await planted.project("plain")

@@ -118,7 +118,7 @@ class ValidationError(Refused):
 
 
 class SecretNotFoundError(ValidationError):
-    """A Secret that the spec names is missing, not labelled for use here, or lacks a key."""
+    """A Secret that the spec names is missing, not labelled for use here, of another type, or lacks a key."""
 
     reason = Reason.SECRET_NOT_FOUND
 

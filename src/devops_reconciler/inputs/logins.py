@@ -22,6 +22,9 @@ from ..services.kubernetes import SECRET
 CREDENTIAL_LABEL = "freeleaps.com/project-credential"
 GIT_HOST_ANNOTATION = "freeleaps.com/git-host"
 
+PULL_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
+"""What the kubelet pulls images with; it passes over a Secret of any other type."""
+
 LONGEST = 4096
 """Bytes of a user name or password, at most: each is searched for, in many forms, in all that is logged."""
 
@@ -52,6 +55,17 @@ async def project_secret(world: World, namespace: str, ref: SecretRef) -> dict[s
     if CREDENTIAL_LABEL not in (found["metadata"].get("labels") or {}):
         raise SecretNotFoundError(
             f"Secret {namespace}/{ref.name} has no label {CREDENTIAL_LABEL}; add it to allow projects to use it"
+        )
+    return found
+
+
+async def pull_secret(world: World, namespace: str, ref: SecretRef) -> dict[str, Any]:
+    """The Secret that images are to be pulled with. Raises SecretNotFoundError also when it is of no type for that."""
+    found = await project_secret(world, namespace, ref)
+    if found.get("type") not in PULL_TYPES:
+        raise SecretNotFoundError(
+            f"Secret {namespace}/{ref.name} is of type {found.get('type')}, which pulls no images; delete it, and make "
+            f"it of type {PULL_TYPES[0]}"
         )
     return found
 

@@ -30,7 +30,7 @@ from ..inputs.blocks import (
     route,
     source,
 )
-from ..inputs.logins import Login, git_login, project_secret
+from ..inputs.logins import Login, git_login, project_secret, pull_secret
 from ..inputs.subject import Subject
 from ..resources.environment import find, stands
 from ..resources.marks import order_of
@@ -143,7 +143,7 @@ async def _secrets(
     copies: list[SecretCopy | AbsentSecret] = []
     for ref, pull in wanted:
         try:
-            found = await project_secret(world, namespace, ref)
+            found = await (pull_secret if pull else project_secret)(world, namespace, ref)
         except SecretNotFoundError as error:
             copies.append(AbsentSecret(ref.name, error))
             continue

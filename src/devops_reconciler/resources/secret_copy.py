@@ -14,6 +14,7 @@ from .polling import SHORTEST
 from .world import ExternalResource, World
 
 VERSION_ANNOTATION = "freeleaps.com/source-version"
+TYPE = "type"
 
 
 class SecretCopy(ExternalResource):
@@ -40,10 +41,16 @@ class SecretCopy(ExternalResource):
             return ABSENT
         annotations = found["metadata"].get("annotations") or {}
         drift = [] if annotations.get(VERSION_ANNOTATION) == self.version else ["data"]
+        if found.get("type") != self.type:
+            drift.append(TYPE)
         if self.pull and not await self._is_used(world):
             drift.append("imagePullSecrets")
         return Observation(
-            exists=True, owner=mark_of(annotations), drift=tuple(drift), external_id=found["metadata"]["uid"]
+            exists=True,
+            owner=mark_of(annotations),
+            drift=tuple(drift),
+            deleting=bool(found["metadata"].get("deletionTimestamp")),
+            external_id=found["metadata"]["uid"],
         )
 
     async def _is_used(self, world: World) -> bool:
@@ -59,7 +66,11 @@ class SecretCopy(ExternalResource):
             await self._use(world)
 
     async def update(self, world: World, me: str, seen: Observation) -> None:
-        await self.create(world, me, seen)
+        """A type never changes: a copy of ours of another one goes, and is made anew when it does not show any more."""
+        if TYPE in seen.drift and seen.owner == me:
+            await world.kubernetes.delete(SECRET, self.namespace, self.name, uid=seen.external_id)
+        else:
+            await self.create(world, me, seen)
 
     async def _use(self, world: World) -> None:
         """Add it to the default ServiceAccount, which Kubernetes makes a moment after the namespace."""

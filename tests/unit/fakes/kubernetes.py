@@ -12,7 +12,7 @@ from typing import Any
 
 from devops_reconciler.api.errors import ConflictError, CredentialsError, ValidationError
 from devops_reconciler.runtime.clock import Clock
-from devops_reconciler.services.kubernetes import EVENT, NAMESPACE, SERVICE_ACCOUNT, Kind, Object
+from devops_reconciler.services.kubernetes import EVENT, NAMESPACE, SECRET, SERVICE_ACCOUNT, Kind, Object
 
 from .line import Line, Service, call
 
@@ -150,6 +150,8 @@ class FakeKubernetes(Service):
         there = self.objects.get(key) or {"metadata": {"name": name}}
         result = _without(copy.deepcopy(there), self.applied.get(key) or {}, obj)
         result = merged(result, obj)
+        if kind is SECRET and there.get("type") not in (None, result.get("type")):
+            raise ValidationError(f"{name} is invalid: type: field is immutable", status=422, code=422)
         self.applied[key] = copy.deepcopy(dict(obj))
         if result == self.objects.get(key):
             return copy.deepcopy(result)

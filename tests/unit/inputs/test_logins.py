@@ -6,7 +6,7 @@ import pytest
 
 from devops_reconciler.api.base import SecretRef
 from devops_reconciler.api.errors import SecretNotFoundError
-from devops_reconciler.inputs.logins import git_login, project_secret, push_login, version_of
+from devops_reconciler.inputs.logins import git_login, project_secret, pull_secret, push_login, version_of
 from devops_reconciler.runtime.settings import GitHost
 from tests.unit.world import GIT_URL, TEAM, Outside, outside
 
@@ -24,6 +24,16 @@ def with_secret(data: dict[str, str] | None = None, **changes: object) -> Outsid
 async def test_a_missing_secret_says_to_create_it() -> None:
     with pytest.raises(SecretNotFoundError, match="team-a/git does not exist"):
         await project_secret(outside().world, TEAM, REF)
+
+
+@pytest.mark.parametrize("type", ["kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg"])
+async def test_a_secret_that_images_are_pulled_with_is_of_a_type_for_that(type: str) -> None:
+    assert (await pull_secret(with_secret(type=type).world, TEAM, REF))["type"] == type
+
+
+async def test_a_secret_of_another_type_pulls_no_images() -> None:
+    with pytest.raises(SecretNotFoundError, match=r"of type Opaque.*make it of type kubernetes.io/dockerconfigjson"):
+        await pull_secret(with_secret(type="Opaque").world, TEAM, REF)
 
 
 async def test_a_secret_without_the_label_may_not_be_used() -> None:

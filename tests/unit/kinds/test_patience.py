@@ -96,8 +96,8 @@ def with_pull_secret() -> Life:
     return life
 
 
-def pull_secret(life: Life) -> None:
-    life.out.secret("pull", {".dockerconfigjson": "{}"}, type="kubernetes.io/dockerconfigjson")
+def pull_secret(life: Life, **changes: Any) -> None:
+    life.out.secret("pull", {".dockerconfigjson": "{}"}, **{"type": "kubernetes.io/dockerconfigjson", **changes})
 
 
 async def at(life: Life, step: str) -> None:
@@ -144,8 +144,11 @@ NEW = [
 ]
 
 
-async def not_begun(spec: dict[str, Any], *, unlabelled: bool = False) -> Life:
-    """A record that has only just arrived; the Secret that it needs is absent."""
+UNUSABLE: list[dict[str, Any]] = [{"labels": {}}, {"type": "Opaque"}]
+
+
+async def not_begun(spec: dict[str, Any], unusable: dict[str, Any] | None = None) -> Life:
+    """A record that has only just arrived; the Secret that it needs is absent, or `unusable` by this."""
     life = with_pull_secret()
     life.out.kubernetes.remove(DEPLOYMENT_RECORD, TEAM, "one")
     if "rollbackTo" in spec:
@@ -154,17 +157,17 @@ async def not_begun(spec: dict[str, Any], *, unlabelled: bool = False) -> Life:
         life.out.clock.advance(timedelta(seconds=2))
     life.record("one", **spec)
     life.out.kubernetes.remove(SECRET, TEAM, "pull")
-    if unlabelled:
-        life.out.secret("pull", {".dockerconfigjson": "{}"}, type="kubernetes.io/dockerconfigjson", labels={})
+    if unusable is not None:
+        pull_secret(life, **unusable)
     return life
 
 
-@pytest.mark.parametrize("unlabelled", [False, True])
+@pytest.mark.parametrize("unusable", [None, *UNUSABLE], ids=["absent", "unlabelled", "of another type"])
 @pytest.mark.parametrize("spec", NEW)
 async def test_one_that_has_begun_nothing_does_not_begin_without_a_secret(
-    spec: dict[str, Any], unlabelled: bool
+    spec: dict[str, Any], unusable: dict[str, Any] | None
 ) -> None:
-    life = await not_begun(spec, unlabelled=unlabelled)
+    life = await not_begun(spec, unusable)
     before, builds = life.out.clock.now(), len(life.out.jenkins.triggers)
     holder = life.holder(spec.get("environment", "production"))
     await life.turn("one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+from devops_reconciler.api.base import Adoption
 from devops_reconciler.resources.secret_copy import SecretCopy
 from devops_reconciler.services.kubernetes import (
     NAMESPACE,
@@ -12,7 +13,7 @@ from devops_reconciler.services.kubernetes import (
 )
 from tests.unit.world import ME
 
-from .hand import Hand, changed
+from .hand import Hand, changed, policy
 from .test_kubernetes_things import MARK
 
 COPY = SecretCopy(
@@ -107,6 +108,43 @@ async def test_a_changed_source_is_copied_again() -> None:
     copy = hand.out.kubernetes.see(SECRET, "shop", "pull")
     assert copy is not None
     assert copy["data"] == {".dockerconfigjson": "bmV3"}
+
+
+async def test_a_copy_of_another_type_is_made_anew() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    await hand.bring(changed(COPY, type="Opaque"))
+    first = hand.out.kubernetes.see(SECRET, "shop", "pull")
+    again = changed(COPY, version="uid-2/2")
+    await hand.once(again)
+    assert hand.out.kubernetes.see(SECRET, "shop", "pull") is None
+    assert (await hand.bring(again)).ready, "also by another replica: its absence alone tells what is to be done"
+    copy = hand.out.kubernetes.see(SECRET, "shop", "pull")
+    assert copy is not None
+    assert first is not None
+    assert (copy["type"], copy["metadata"]["annotations"][MARK]) == ("kubernetes.io/dockerconfigjson", ME)
+    assert copy["metadata"]["uid"] != first["metadata"]["uid"]
+
+
+async def test_a_copy_of_another_type_that_takes_its_time_to_go_is_waited_for() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    await hand.bring(changed(COPY, type="Opaque"))
+    hand.out.kubernetes.change(SECRET, "shop", "pull", {"metadata": {"finalizers": ["example.com/theirs"]}})
+    await hand.once(COPY)
+    outcome = await hand.once(COPY)
+    assert hand.message(outcome) == "it is being deleted; it is made again when it is gone"
+    hand.out.kubernetes.remove(SECRET, "shop", "pull")
+    assert (await hand.bring(COPY)).ready
+
+
+async def test_a_secret_of_others_and_of_another_type_stays_whatever_adoption_says() -> None:
+    hand = Hand()
+    hand.out.namespace("shop")
+    hand.out.kubernetes.put(SECRET, "shop", {"metadata": {"name": "pull"}, "type": "Opaque", "data": {"x": "eA=="}})
+    before = hand.out.kubernetes.see(SECRET, "shop", "pull")
+    assert hand.reason(await hand.bring(COPY, policy(Adoption.ALWAYS))) == "InvalidSpec"
+    assert hand.out.kubernetes.see(SECRET, "shop", "pull") == before
 
 
 async def test_a_foreign_secret_of_that_name_is_a_conflict_and_stays() -> None:
