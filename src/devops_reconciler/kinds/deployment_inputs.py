@@ -151,6 +151,7 @@ async def _secrets(
             SecretCopy(
                 namespace=place.namespace,
                 name=ref.name,
+                home=None if preview else namespace,
                 project=project,
                 type=found.get("type", "Opaque"),
                 version=f"{found['metadata']['uid']}/{found['metadata']['resourceVersion']}",

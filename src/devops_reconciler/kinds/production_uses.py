@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..api.blocks import IN_CLUSTER
 from ..api.deployment_record import PRODUCTION
 from ..api.names import destination_namespace
 from ..engine.ledger import Entry
 from ..inputs.blocks import record_type
 from ..resources.dns_record import DnsRecord
+from ..resources.environment import production_namespace
 from ..resources.namespace import PreviewNamespace
 from ..resources.secret_copy import SecretCopy
 from ..runtime.settings import Settings
@@ -25,14 +25,11 @@ def is_productions(project: Mapping[str, Any] | None, settings: Settings, entry:
     """
     if project is None:
         return False
-    spec = project.get("spec") or {}
-    destination, ingress = (spec.get("argo") or {}).get("destination") or {}, spec.get("ingress") or {}
-    local = destination.get("server", IN_CLUSTER) == IN_CLUSTER
-    namespace = destination_namespace(project["metadata"]["name"], PRODUCTION, destination.get("namespace"))
+    namespace, ingress = production_namespace(project), (project.get("spec") or {}).get("ingress") or {}
     if entry.kind == PreviewNamespace.__name__:
-        return local and entry.key == namespace
+        return entry.key == namespace
     if entry.kind == SecretCopy.__name__:
-        return local and entry.value.get("namespace") == namespace
+        return bool(entry.value.get("namespace") == namespace)
     if entry.kind == DnsRecord.__name__:
         target = ingress.get("target") or settings.ingress_target or ""
         record = f"{record_type(target)} {ingress.get('host', '')}"

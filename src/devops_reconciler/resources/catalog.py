@@ -20,7 +20,7 @@ from .jenkins_credentials import JenkinsCredentials
 from .jenkins_folder import JenkinsFolder
 from .jenkins_job import JenkinsJob, JenkinsJobRemoval
 from .namespace import DestinationNamespace, PreviewNamespace
-from .secret_copy import SecretCopy
+from .secret_copy import SecretCopy, SecretCopyRemoval
 from .world import ExternalResource
 
 RESOURCES: tuple[type[ExternalResource], ...] = (
@@ -59,7 +59,8 @@ REMOVALS: dict[str, type[ExternalResource]] = {
     **{resource.__name__: resource for resource in RESOURCES},
     # Looked at with another question when they are to go: does the build still run, or one in the job, are its
     # applications gone, does nobody else use the repository, does no nameserver give the record any more, does nothing
-    # run an image of the image repository or push to it, is there still one that could hold the image.
+    # run an image of the image repository or push to it, is there still one that could hold the image, does no other
+    # project use the copy of a Secret.
     JenkinsBuild.__name__: JenkinsBuildStop,
     JenkinsJob.__name__: JenkinsJobRemoval,
     ArgoProject.__name__: ArgoProjectRemoval,
@@ -67,4 +68,5 @@ REMOVALS: dict[str, type[ExternalResource]] = {
     DnsRecord.__name__: DnsRecordRemoval,
     HubRepository.__name__: HubRepositoryRemoval,
     Image.__name__: ImageRemoval,
+    SecretCopy.__name__: SecretCopyRemoval,
 }

@@ -6,14 +6,16 @@ one loses and looks again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from ..api.blocks import IN_CLUSTER
 from ..api.conditions import Reason
 from ..api.deployment_record import LAST_HEALTHY, PRODUCTION
 from ..api.errors import ConflictError, Waiting
+from ..api.names import destination_namespace
 from ..engine.resource import ABSENT, Intent, Observation
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from .believing import not_credible
@@ -115,6 +117,14 @@ def find(project: dict[str, Any] | None, environment: str) -> dict[str, Any] | N
         if item.get("name") == environment:
             return dict(item)
     return None
+
+
+def production_namespace(project: Mapping[str, Any]) -> str | None:
+    """Where production runs, by the spec as the API server has it; None in another cluster."""
+    destination = ((project.get("spec") or {}).get("argo") or {}).get("destination") or {}
+    if destination.get("server", IN_CLUSTER) != IN_CLUSTER:
+        return None
+    return destination_namespace(project["metadata"]["name"], PRODUCTION, destination.get("namespace"))
 
 
 @dataclass(frozen=True)

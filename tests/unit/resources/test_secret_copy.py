@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 
+import pytest
+
 from devops_reconciler.api.base import Adoption
-from devops_reconciler.resources.secret_copy import SecretCopy
+from devops_reconciler.api.names import mark
+from devops_reconciler.resources.secret_copy import VERSION_ANNOTATION, SecretCopy
 from devops_reconciler.services.kubernetes import (
+    DEVOPS_PROJECT,
     NAMESPACE,
     SECRET,
     SERVICE_ACCOUNT,
 )
-from tests.unit.world import ME
+from tests.unit.world import CLUSTER, ME, outside
 
 from .hand import Hand, changed, policy
 from .test_kubernetes_things import MARK
@@ -155,3 +159,54 @@ async def test_a_foreign_secret_of_that_name_is_a_conflict_and_stays() -> None:
     assert hand.reason(outcome) == "OwnershipConflict"
     await hand.remove()
     assert hand.out.kubernetes.writes == []
+
+
+TEAMS = ("team-a", "team-b")
+THEIRS = mark(CLUSTER, "team-b", "uid-of-theirs")
+SHARED = changed(COPY, home="team-a")
+
+
+def copied_by(owner: str, home: str | None, version: str) -> Hand:
+    """Two watched namespaces; the copy is there with the mark of a project of `home`, or of nobody."""
+    hand = Hand(out=outside(reconciler_namespaces=TEAMS))
+    if home is not None:
+        project = {"metadata": {"name": "theirs", "uid": "uid-of-theirs"}, "spec": {}}
+        hand.out.kubernetes.put(DEVOPS_PROJECT, home, project)
+    hand.out.namespace("shop")
+    annotations = {MARK: owner, VERSION_ANNOTATION: version}
+    metadata = {"name": "pull", "annotations": annotations}
+    hand.out.kubernetes.put(SECRET, "shop", {"metadata": metadata, "type": COPY.type, "data": {"theirs": "eA=="}})
+    return hand
+
+
+@pytest.mark.parametrize("adoption", [Adoption.NEVER, Adoption.ALWAYS])
+async def test_the_copy_of_a_project_of_another_watched_namespace_is_never_shared(adoption: Adoption) -> None:
+    hand = copied_by(THEIRS, "team-b", "uid-of-their-secret/1")
+    before = hand.out.kubernetes.see(SECRET, "shop", "pull")
+    assert hand.reason(await hand.bring(SHARED, policy(adoption))) == "OwnershipConflict"
+    await hand.remove()
+    assert hand.out.kubernetes.see(SECRET, "shop", "pull") == before
+
+
+@pytest.mark.parametrize(
+    ("home", "version", "reason"),
+    [
+        ("team-a", "uid-of-before/1", "Succeeded"),
+        (None, "uid/0", "Succeeded"),
+        (None, "uid-of-before/1", "OwnershipConflict"),
+    ],
+    ids=["of a project of ours", "of our Secret, by one that is gone", "of one that is gone"],
+)
+async def test_a_copy_for_the_same_watched_namespace_is_shared(home: str | None, version: str, reason: str) -> None:
+    hand = copied_by(mark(CLUSTER, "team-a", "uid-of-theirs"), home, version)
+    assert hand.reason(await hand.bring(SHARED)) == reason
+
+
+async def test_a_list_of_projects_that_lacks_our_own_removes_nothing() -> None:
+    hand = copied_by(ME, None, "uid/1")
+    await hand.bring(SHARED)
+    metadata = {"name": "shop", "uid": "uid-of-another-shop"}
+    hand.out.kubernetes.put(DEVOPS_PROJECT, "team-a", {"metadata": metadata, "spec": {}})
+    outcome = await hand.remove_once()
+    assert "lacks team-a/shop" in hand.message(outcome)
+    assert hand.out.kubernetes.see(SECRET, "shop", "pull") is not None
