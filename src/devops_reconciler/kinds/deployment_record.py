@@ -15,7 +15,7 @@ from ..api.faults import Fault
 from ..api.names import image_tag
 from ..api.project import DevOpsProjectSpec
 from ..deployment import SECRET_STEP, AbsentSecret, application_facts, steps
-from ..engine.conditions import READY, SUSPENDED, say, summarise
+from ..engine.conditions import CREDENTIALS_READY, READY, SUSPENDED, say, summarise
 from ..engine.outcome import Outcome, StepResult, failed_step
 from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
@@ -29,7 +29,7 @@ from .deployment_end import DeploymentEnd
 from .deployment_inputs import deployment_of
 from .devops_project import PROJECT_PARTS, ROLLBACK_PARTS
 from .inheritance import inherit
-from .patience import ASK_AGAIN, bear, bear_absent_secrets, start_anew
+from .patience import ASK_AGAIN, INPUTS_STEP, bear
 from .progress import fault_in, news_of, percent_done, step_statuses, time_left
 from .reconcile import Verdict, is_paused
 from .step_conditions import step_condition
@@ -88,7 +88,7 @@ class DeploymentReconciliation(DeploymentEnd):
         except (Waiting, FailedError):
             raise
         except Exception as error:  # noqa: BLE001 - becomes a condition, an event and a log line
-            return await self._without_inputs(failed_step("inputs", error))
+            return await self._without_inputs(failed_step(INPUTS_STEP, error))
         if it.absent and not self._has_begun():
             return await self._without_secrets(it.absent)
         inherited = partial(inherit, self.world, self.obj, it.project, it.environment, self.ledger)
@@ -170,7 +170,7 @@ class DeploymentReconciliation(DeploymentEnd):
         if self._was_held_back():
             self.fields["heldUntil"] = self.now
             self.ledger.resume(self.now)
-            start_anew(self.conditions)
+            self.conditions.drop(CREDENTIALS_READY)  # patience counts from it
         if self._has_begun():
             return
         conditions = {c["type"]: c for c in (project.get("status") or {}).get("conditions") or ()}
@@ -216,7 +216,7 @@ class DeploymentReconciliation(DeploymentEnd):
         if isinstance(error, FailedError):
             return await self.end(error.reason, error.message, fault=error.fault)
         assert isinstance(error, Waiting)
-        start_anew(self.conditions)
+        self.conditions.drop(CREDENTIALS_READY)
         self.conditions.progressing(error.message, error.reason, retrying=False)
         self.fields["fault"] = None
         if self.waits_anew("queue", error.message):
@@ -247,7 +247,6 @@ class DeploymentReconciliation(DeploymentEnd):
     def _bear(self, outcome: Outcome) -> None:
         again = min(ASK_AGAIN, self.world.settings.retry_external_delay)
         bear(outcome, self.conditions, self.now, again)
-        bear_absent_secrets(outcome, self.conditions, self.now, again)
 
     async def _progress(self, outcome: Outcome) -> Verdict:
         """The steps' outcome as status, conditions and heartbeats."""

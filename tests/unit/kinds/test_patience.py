@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devops_reconciler.api.errors import CredentialsError
+from devops_reconciler.api.errors import CredentialsError, ExternalServiceError
 from devops_reconciler.kinds.patience import ASK_AGAIN, PATIENCE
 from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT, SECRET
 from tests.unit.world import TEAM
@@ -84,6 +84,68 @@ async def test_a_refusal_while_the_inputs_are_read_ends_no_deployment_either() -
 
     assert life.reason("one") == "True/Succeeded"
     assert len(life.out.jenkins.triggers) == 1
+
+
+def failing(life: Life, operation: str, status: int, times: int = 1) -> None:
+    error = (
+        CredentialsError(f"{operation}: 401", status=401)
+        if status == 401
+        else ExternalServiceError(f"{operation}: {status}", service=operation.partition(".")[0])
+    )
+    life.out.line.fail(operation, error, times=times)
+
+
+async def live_for(life: Life, time: timedelta) -> None:
+    """Passes until so much time has gone, and no longer than the record lives."""
+    until = life.out.clock.now() + time
+    while life.reason("one") is None and life.out.clock.now() < until:
+        verdict = await life.turn("one")
+        life.out.clock.advance(min(verdict.after or timedelta(seconds=1), timedelta(seconds=5)))
+
+
+@pytest.mark.parametrize(("ill", "refuses"), [("jenkins.*", "jenkins.*"), ("godaddy.*", "argocd.*")])
+async def test_a_login_that_is_refused_once_after_an_outage_ends_no_deployment(ill: str, refuses: str) -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.out.jenkins.build_time = timedelta(minutes=3)
+    life.out.argocd.sync_time = timedelta(minutes=3)
+    life.record("one", environment="pr-1")
+    await at(life, "build" if ill == refuses else "sync")
+    failing(life, ill, 503, times=10_000)
+    await live_for(life, PATIENCE * 2)
+    assert life.reason("one", "VendorDegraded") == "True/ExternalServiceError"
+    life.out.line.faults.clear()
+    failing(life, refuses, 401)
+    await live_for(life, ASK_AGAIN)
+    assert life.out.line.faults[0].times == 0
+    await live_for(life, timedelta(hours=1))
+    assert life.reason("one") == "True/Succeeded"
+    assert life.condition("one", "CredentialsReady") is None
+
+
+@pytest.mark.parametrize("between", [None, "godaddy.*", "kubernetes.get Namespace", "kubernetes.get JenkinsSettings"])
+async def test_a_login_that_stays_refused_ends_the_deployment_also_while_others_come_and_go(
+    between: str | None,
+) -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.out.argocd.sync_time = timedelta(minutes=30)
+    life.record("one", environment="pr-1")
+    await at(life, "sync")
+    before = life.out.clock.now()
+    for turn in range(100):
+        if life.reason("one") is not None:
+            break
+        life.out.line.faults.clear()
+        if between is not None and turn % 2:
+            failing(life, between, 503, times=10_000)
+        failing(life, "argocd.*", 401, times=10_000)
+        await live_for(life, timedelta(seconds=15))
+    assert life.reason("one") == "True/CredentialsInvalid"
+    assert PATIENCE <= life.out.clock.now() - before < PATIENCE * 2
+    assert life.reason("one", "CredentialsReady") == "False/CredentialsInvalid"
 
 
 def with_pull_secret() -> Life:

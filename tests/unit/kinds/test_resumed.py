@@ -102,12 +102,12 @@ async def test_a_login_that_is_refused_before_and_after_the_pause_has_its_minute
 ) -> None:
     life = await at_build(build_timeout=timedelta(hours=3))
     life.out.line.fail("jenkins.*", CredentialsError("jenkins: 401", status=401), times=10_000)
-    await until_said(life, "VendorDegraded")
+    await until_said(life, "CredentialsReady")
     await held_for(life, kind, hold, go_on, timedelta(hours=1))
     life.out.line.faults.clear()
     life.out.line.fail("jenkins.*", CredentialsError("jenkins: 401", status=401), times=1)
     await life.turn("one")
-    assert since(life, "VendorDegraded") == life.out.clock.now().replace(microsecond=0)
+    assert since(life, "CredentialsReady") == life.out.clock.now().replace(microsecond=0)
     await life.live("one", most=2000)
     assert life.reason("one") == "True/Succeeded"
     assert len(life.out.jenkins.triggers) == 1
