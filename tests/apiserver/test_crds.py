@@ -225,6 +225,7 @@ REFUSED: list[tuple[str, Object, str]] = [
     ("probe path", _ingress(probe={"path": "healthz"}), "begin it with /"),
     ("tls without secret", _ingress(tls={}), "spec.ingress.tls.secretName: Required value"),
     ("ttl of nothing", _project(previews={"ttl": "0s"}), "use a length of time above zero"),
+    *((f"ttl of {ttl}", _project(previews={"ttl": ttl}), "at most 3650d") for ttl in ("9999d", "99999h", "3650d1s")),
     ("ttl in words", _project(previews={"ttl": "soon"}), "like 90s, 15m, 24h, 7d"),
     ("preview host", _project(previews={"host": "preview.example.com"}), "use a host name with {name} once"),
     ("mode", _project(mode="DryRun"), 'supported values: "Apply", "Plan"'),
@@ -254,7 +255,7 @@ async def test_a_bad_spec_is_refused_with_what_to_do(
 
 
 async def test_the_lengths_of_time_that_are_taken(control_plane: ControlPlane, namespace: str) -> None:
-    for number, ttl in enumerate([90, "90", "90s", "15m", "24h", "7d", "1h30m"]):
+    for number, ttl in enumerate([90, "90", "90s", "15m", "24h", "7d", "1h30m", "3650d", "3649d23h59m60s"]):
         spec = {"projectRef": {"name": "shop"}, "environment": "pr-7", "ttl": ttl}
         made = await _create(control_plane, namespace, _object("DeploymentRecord", spec, f"shop-{number}"))
         assert made["spec"]["ttl"] == ttl

@@ -17,6 +17,11 @@ SAYS = "use a length of time above zero: seconds as a number, or like 90s, 15m, 
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _SHOWN = ("h", "m", "s")
+_ENDINGS = {"d": "d", "h": "h", "m": "m", "s": "s?$"}
+_SUM = " + ".join(
+    f"int('0' + self.find('[0-9]+{ending}').find('[0-9]+')) * {_UNITS[unit]}" for unit, ending in _ENDINGS.items()
+)
+"""The seconds of a text that fits the pattern, in CEL."""
 
 
 def parse_duration(value: object) -> timedelta:
@@ -61,7 +66,12 @@ class _DurationForm:
             "minLength": 1,
             "maxLength": 32,
             "x-kubernetes-validations": [
-                {"rule": f"type(self) == int || (self.matches(r'{PATTERN}') && self.matches('[1-9]'))", "message": SAYS}
+                {
+                    "rule": f"type(self) == int || (self.matches(r'{PATTERN}') && self.matches('[1-9]'))",
+                    "message": SAYS,
+                },
+                # A rule of its own: older API servers reckon the cost of each with a text as long as a request.
+                {"rule": f"type(self) == int || {_SUM} <= {int(LONGEST.total_seconds())}", "message": SAYS},
             ],
         }
 

@@ -16,9 +16,8 @@ from ..api.deployment_record import (
     DeploymentRecordStatus,
     StepState,
 )
-from ..api.errors import Waiting, fault_of
+from ..api.errors import ReconcilerError, Waiting, fault_of
 from ..api.faults import Fault
-from ..api.project import DevOpsProjectSpec
 from ..deployment import SECRET_STEP
 from ..engine.conditions import (
     CLEANUP_VERIFIED,
@@ -36,7 +35,7 @@ from ..engine.conditions import (
 from ..engine.ledger import Entry, EntryState
 from ..engine.lifecycle import release
 from ..engine.outcome import Outcome, StepResult, failed_step
-from ..inputs.subject import Subject, controller, parse_spec
+from ..inputs.subject import Subject, controller
 from ..resources.argo_sync import INFO
 from ..resources.believing import not_credible
 from ..resources.environment import EnvironmentClaim, find, running
@@ -48,7 +47,7 @@ from .crowd import rival
 from .production_uses import is_a_previews, is_productions
 from .reconcile import SOON, Verdict, is_retired
 from .telling import Telling
-from .warning import next_warning, warning_text
+from .warning import next_warning, ttl_of_previews, warning_text
 
 Record = Subject[DeploymentRecordSpec, DeploymentRecordStatus]
 
@@ -179,18 +178,17 @@ class DeploymentEnd(Telling):
                 self.conditions.put(item.type, "False", reason, text)
 
     async def expiry(self, finished_at: datetime) -> datetime | None:
-        """When a preview goes away: spec.expiresAt, else the TTL from the end of the deployment. Production stays."""
-        subject = self.subject()
-        if subject.spec.environment == PRODUCTION:
+        """When a preview goes away: spec.expiresAt, else the TTL from the end of the deployment. Production stays, and
+        what cannot be read until it is corrected."""
+        try:
+            spec = self.subject().spec
+        except ReconcilerError:
             return None
-        if subject.spec.expires_at is not None:
-            return subject.spec.expires_at
-        if subject.spec.ttl is not None:
-            return finished_at + subject.spec.ttl
-        project = await self._project_or_none()
-        if project is None:
-            return finished_at + timedelta(hours=24)
-        return finished_at + parse_spec(DevOpsProjectSpec, project).previews.ttl
+        if spec.environment == PRODUCTION:
+            return None
+        if spec.expires_at is not None:
+            return spec.expires_at
+        return finished_at + (spec.ttl or ttl_of_previews(await self._project_or_none()))
 
     async def _project_or_none(self) -> dict[str, Any] | None:
         name = self.obj["spec"]["projectRef"]["name"]

@@ -48,6 +48,7 @@ VENDOR_REASONS = (Reason.EXTERNAL_SERVICE_ERROR, Reason.BREAKER_OPEN, Reason.RAT
 HELD_BACK = (Reason.PAUSED, Reason.PLANNED)
 """Why a project holds its deployments back without limit."""
 LOOK_AT_QUEUE = timedelta(seconds=5)
+CANCELLED = "cancelled on request"
 
 
 class DeploymentReconciliation(DeploymentEnd):
@@ -69,10 +70,21 @@ class DeploymentReconciliation(DeploymentEnd):
         except (Waiting, FailedError) as error:
             return await self._before_steps(error)
 
+    async def unreadable(self, failure: StepResult) -> Verdict:
+        """Nobody waits for what can begin nothing. What has begun goes on when its spec is corrected, and can be
+        cancelled."""
+        if self.conditions.is_true("Finished") or is_paused(self.obj):
+            return await super().unreadable(failure)
+        if self.obj["spec"].get("cancel") is True:
+            return await self.stop(Reason.CANCELLED, CANCELLED)
+        if self._has_begun():
+            return await super().unreadable(failure)
+        return await self.end(failure.reason, say(failure), Outcome(results=[failure]))
+
     async def _work(self, subject: Record) -> Verdict:
         """Raises Waiting or FailedError for what holds the deployment up before its first step."""
         if subject.spec.cancel:
-            return await self.stop(Reason.CANCELLED, "cancelled on request")
+            return await self.stop(Reason.CANCELLED, CANCELLED)
         project = await self._project(subject)
         await self._belong_to(subject, project)
         records = await self._records(subject)

@@ -131,7 +131,7 @@ class Reconciliation(Generic[S, T]):
         try:
             subject = self.subject()
         except ReconcilerError as error:
-            return await self.conclude(Plan(()), Outcome(results=[failed_step("spec", error)]))
+            return await self.unreadable(failed_step("spec", error))
         if is_paused(self.obj):
             return await self.pause()
         self.conditions.flag(SUSPENDED, None)
@@ -143,6 +143,10 @@ class Reconciliation(Generic[S, T]):
         """The object with its spec; raises ValidationError for a spec that cannot be read."""
         spec: Any = parse_spec(self.what.spec, self.obj)
         return Subject(self.what.kind, self.obj, spec, self.status, self.me)
+
+    async def unreadable(self, failure: StepResult) -> Verdict:
+        """The spec cannot be read."""
+        return await self.conclude(Plan(()), Outcome(results=[failure]))
 
     @property
     def age(self) -> timedelta:

@@ -1,11 +1,28 @@
-"""When a preview's expiry is announced, and in which words. Pure."""
+"""When a preview goes away by its project, when that is announced, and in which words. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
+
+from ..api.durations import parse_duration
+from ..api.project import PreviewsBlock
 
 WARNINGS = (timedelta(hours=24), timedelta(hours=1))
 """How long before its expiry a preview is announced to go away."""
+
+
+def ttl_of_previews(project: Mapping[str, Any] | None) -> timedelta:
+    """How long the project's previews live, by its spec as the API server has it; the default where it is gone.
+
+    No end of a deployment is held up by a spec that this version cannot read.
+    """
+    said = ((project or {}).get("spec") or {}).get("previews") or {}
+    try:
+        return parse_duration(said.get("ttl"))
+    except ValueError:
+        return PreviewsBlock().ttl
 
 
 def next_warning(expires: datetime | None, after: datetime) -> datetime | None:

@@ -13,6 +13,7 @@ from devops_reconciler.services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJ
 from tests.unit.world import TEAM
 
 from .life import Life
+from .test_stopping import at_build
 
 
 async def preview(**spec: str) -> Life:
@@ -307,3 +308,72 @@ async def live_preview() -> Life:
 def nothing_is_left(life: Life) -> None:
     assert "shop-pr-7" not in life.out.argocd.apps
     assert not [record for record in life.out.godaddy.zones["example.com"] if "pr-7" in record.name]
+
+
+@pytest.mark.parametrize("change", [{"previews": {"ttl": "9999d"}}, {"deletionPolicy": "OfTomorrow"}])
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_deployment_ends_also_where_its_project_cannot_be_read(change: dict[str, Any], cancelled: bool) -> None:
+    life = Life()
+    life.project(previews={"ttl": "2h"})
+    life.set_up()
+    await at_build(life, "one", environment="pr-7")
+    life.out.kubernetes.change(DEVOPS_PROJECT, TEAM, "shop", {"spec": change})
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"cancel": cancelled}})
+    await life.live("one")
+    assert life.reason("one") == ("True/Cancelled" if cancelled else "True/InvalidSpec")
+    assert [payload["terminal"] for payload in life.told("one")].count(True) == 1
+    status = life.status("one")
+    lives = datetime.fromisoformat(status["expiresAt"]) - datetime.fromisoformat(status["finishedAt"])
+    assert lives == timedelta(hours=24 if "previews" in change else 2), "what can be read of it counts"
+
+
+async def test_a_record_that_cannot_be_read_ends_and_holds_up_no_other() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one", environment="pr-7", ttl="9999d")
+    life.out.clock.advance(timedelta(seconds=2))
+    life.record("two", environment="pr-7", ttl="1h")
+    await life.turn("one")
+    await life.turn("one")
+    assert (life.reason("one"), life.reason("one", "Stalled")) == ("True/InvalidSpec", "True/InvalidSpec")
+    told = [(payload["terminal"], payload["result"], payload["reason"]) for payload in life.told("one")]
+    assert told == [(True, "Failed", "InvalidSpec")]
+    await life.live("two")
+    assert life.reason("two") == "True/Succeeded"
+
+
+async def test_a_record_that_cannot_be_read_any_more_is_no_failure_once_it_has_begun() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    await at_build(life, "one", environment="pr-7", ttl="1h")
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"ttl": "9999d"}})
+    await life.turn("one")
+    assert (life.reason("one"), life.reason("one", "Stalled")) == (None, "True/InvalidSpec")
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"ttl": "2h"}})
+    await life.live("one")
+    assert life.reason("one") == "True/Succeeded"
+
+
+async def test_a_record_that_has_begun_and_cannot_be_read_any_more_can_be_cancelled() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    await at_build(life, "one", environment="pr-7", ttl="1h")
+    life.out.kubernetes.change(DEPLOYMENT_RECORD, TEAM, "one", {"spec": {"ttl": "9999d", "cancel": True}})
+    await life.live("one")
+    assert life.reason("one") == "True/Cancelled"
+    assert life.out.jenkins.running() == []
+
+
+async def test_a_paused_record_that_cannot_be_read_is_kept_for_its_correction() -> None:
+    life = Life()
+    life.project()
+    life.set_up()
+    life.record("one", environment="pr-7", ttl="9999d")
+    life.out.kubernetes.change(
+        DEPLOYMENT_RECORD, TEAM, "one", {"metadata": {"annotations": {"freeleaps.com/paused": "true"}}}
+    )
+    await life.turn("one")
+    assert life.reason("one") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,9 @@ JENKINS_IS_AWAY = ExternalServiceError("jenkins: 503", service="jenkins")
 ALWAYS = 10**6
 
 
-async def at_build(life: Life, name: str) -> None:
+async def at_build(life: Life, name: str, **spec: Any) -> None:
     life.out.jenkins.build_time = timedelta(minutes=10)
-    life.record(name)
+    life.record(name, **spec)
     for _ in range(4):
         verdict = await life.turn(name)
         life.out.clock.advance(verdict.after or SECOND)
