@@ -15,7 +15,7 @@ from ..api.faults import Fault
 from ..api.names import image_tag
 from ..api.project import DevOpsProjectSpec
 from ..deployment import SECRET_STEP, AbsentSecret, application_facts, steps
-from ..engine.conditions import CREDENTIALS_READY, READY, SUSPENDED, say, summarise
+from ..engine.conditions import CREDENTIALS_READY, READY, SUSPENDED, VENDOR_DEGRADED, say, summarise
 from ..engine.outcome import Outcome, StepResult, failed_step
 from ..engine.pipeline import Pipeline
 from ..inputs.plan import Plan
@@ -228,7 +228,8 @@ class DeploymentReconciliation(DeploymentEnd):
         if isinstance(error, FailedError):
             return await self.end(error.reason, error.message, fault=error.fault)
         assert isinstance(error, Waiting)
-        self.conditions.drop(CREDENTIALS_READY)
+        for flag in (CREDENTIALS_READY, VENDOR_DEGRADED):  # of logins and Secrets nothing is known any more
+            self.conditions.drop(flag)
         self.conditions.progressing(error.message, error.reason, retrying=False)
         self.fields["fault"] = None
         if self.waits_anew("queue", error.message):
