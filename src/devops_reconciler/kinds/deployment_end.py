@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
 
-from ..api.base import Adoption, DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy
 from ..api.conditions import Reason
 from ..api.deployment_record import (
     PRODUCTION,
@@ -18,7 +14,6 @@ from ..api.deployment_record import (
 )
 from ..api.errors import ReconcilerError, Waiting, fault_of
 from ..api.faults import Fault
-from ..deployment import SECRET_STEP
 from ..engine.conditions import (
     CLEANUP_VERIFIED,
     CONFLICT,
@@ -28,35 +23,23 @@ from ..engine.conditions import (
     STALLED,
     VENDOR_DEGRADED,
     say,
-    say_replaced,
     shorten,
     summarise,
 )
-from ..engine.ledger import Entry, EntryState
-from ..engine.lifecycle import release
+from ..engine.ledger import EntryState
 from ..engine.outcome import Outcome, StepResult, failed_step
-from ..inputs.subject import Subject, controller
+from ..inputs.subject import Subject
 from ..resources.argo_sync import INFO
-from ..resources.believing import not_credible
-from ..resources.environment import EnvironmentClaim, find, running
-from ..resources.marks import ENVIRONMENT_LABEL, PROJECT_LABEL
+from ..resources.environment import EnvironmentClaim
 from ..services.argocd_view import ApplicationView
-from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
-from .cleanup import ArgoApplicationInfo, CleanupReport, cleanup_application_resources
-from .crowd import rival
-from .production_uses import is_a_previews, is_productions
-from .reconcile import SOON, Verdict, is_retired
-from .telling import Telling
+from .deployment_cleanup import CLAIM, ENDED_WELL, STOPPING, DeploymentCleanUp, is_replaced
+from .reconcile import SOON, Verdict
 from .warning import next_warning, ttl_of_previews, warning_text
 
 Record = Subject[DeploymentRecordSpec, DeploymentRecordStatus]
 
-ENDED_WELL = (Reason.SUCCEEDED,)
 STOPPED = {Reason.CANCELLED: "Cancelled", Reason.SUPERSEDED: "Superseded"}
-CLAIM = "claim"
 EXPIRING = "Expiring"
-STOPPING = EffectivePolicy(frozenset(ManagementPolicy), DeletionPolicy.DELETE, Adoption.NEVER, DriftPolicy.REPAIR)
-"""A build that runs for us is stopped, whatever else is to stay; its history remains in Jenkins."""
 
 
 def result_of(reason: Reason) -> str:
@@ -66,16 +49,8 @@ def result_of(reason: Reason) -> str:
     return STOPPED.get(reason, "Failed")
 
 
-def _is_replaced(entry: Entry) -> bool:
-    """It was the environment's before this deployment put something else in its place, and is not removed yet."""
-    return entry.shared and is_retired(entry)
-
-
-class DeploymentEnd(Telling):
+class DeploymentEnd(DeploymentCleanUp):
     """The end of a record."""
-
-    report: CleanupReport | None = None
-    """What the clean-up of this pass came to, by resource."""
 
     # The terminal states
 
@@ -155,7 +130,7 @@ class DeploymentEnd(Telling):
         self.tell("done", state, text, percent=percent, eta=0, reason=reason.value, fault=fault, url=url, result=result)
         await self.save()
         return Verdict(
-            after=SOON if expires is not None or any(map(_is_replaced, self.ledger.remaining)) else None,
+            after=SOON if expires is not None or any(map(is_replaced, self.ledger.remaining)) else None,
             results=outcome.results if outcome is not None else [],
             transitions=self.conditions.transitions,
         )
@@ -188,11 +163,7 @@ class DeploymentEnd(Telling):
             return None
         if spec.expires_at is not None:
             return spec.expires_at
-        return finished_at + (spec.ttl or ttl_of_previews(await self._project_or_none()))
-
-    async def _project_or_none(self) -> dict[str, Any] | None:
-        name = self.obj["spec"]["projectRef"]["name"]
-        return await self.world.kubernetes.get(DEVOPS_PROJECT, self.obj["metadata"]["namespace"], name)
+        return finished_at + (spec.ttl or ttl_of_previews(await self.project_or_none()))
 
     def _until(self, moment: datetime | None) -> timedelta | None:
         return None if moment is None else max(timedelta(0), moment - self.now)
@@ -213,7 +184,7 @@ class DeploymentEnd(Telling):
                 self._set_expiry(expires)
         if expires is None or self.now < expires:
             warning = await self._warn(expires)
-            removed = await self._remove_replaced()
+            removed = await self.remove_replaced()
             await self.save()
             after = await self._announce_expiry(expires) or self._until(warning or expires)
             if removed is None or removed.ready:
@@ -228,32 +199,6 @@ class DeploymentEnd(Telling):
         self.conditions.hold_on()
         self.fields.update(observedGeneration=self.generation)
 
-    async def _remove_replaced(self) -> Outcome | None:
-        """Remove what was replaced, once its successor answers. None where there is nothing for us to remove.
-
-        What a failed deployment would have replaced stays: it may be what answers. It passes to the next holder.
-        """
-        replaced, finished = any(map(_is_replaced, self.ledger.remaining)), self.conditions.get("Finished")
-        if not replaced or finished is None or finished.reason not in ENDED_WELL:
-            self.conditions.drop(CLEANUP_VERIFIED)
-            return None
-        project = await self._project_or_none()
-        if not self._holds(project):
-            self.conditions.drop(CLEANUP_VERIFIED)
-            return None
-        self._spare_others(project, _is_replaced)
-        outcome = await self.lifecycle().clean(self.ledger, self.save, {}, only=_is_replaced)
-        outcome.replaced = [result for result in outcome.results if not result.done]
-        say_replaced(self.conditions, outcome)
-        self.ledger.entries = [e for e in self.ledger.entries if not e.shared or e.state is not EntryState.CLEANED]
-        return outcome
-
-    def _spare_others(self, project: dict[str, Any] | None, which: Callable[[Entry], bool]) -> None:
-        """Let go of those of a preview's things that production uses by now, and the other way round."""
-        preview = self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
-        theirs = partial(is_productions, project, self.world.settings) if preview else partial(is_a_previews, project)
-        release(self.ledger, lambda entry: which(entry) and theirs(entry), "another environment uses it by now")
-
     def _set_expiry(self, expires: datetime | None) -> None:
         """A new moment: what was announced of the old one holds no longer."""
         self.conditions.drop(EXPIRING)
@@ -264,7 +209,7 @@ class DeploymentEnd(Telling):
         due: datetime | None = self.fields.get("nextWarningAt", self.status.next_warning_at)
         if expires is None or due is None or self.now < due:
             return due
-        if self._holds(await self._project_or_none()):
+        if self.holds(await self.project_or_none()):
             text = warning_text(expires, self.now)
             self.conditions.drop(EXPIRING)  # each warning is news, also when the condition is True already
             self.conditions.put(EXPIRING, "True", Reason.EXPIRES_SOON, text)
@@ -329,100 +274,6 @@ class DeploymentEnd(Telling):
         after = self.next_look_at_removal(outcome, timedelta(milliseconds=500))
         return Verdict(after=after, results=outcome.results, transitions=self.conditions.transitions)
 
-    def _holds(self, project: dict[str, Any] | None) -> bool:
-        """Whether this record, and no later one, holds its environment."""
-        held = find(project, self.obj["spec"].get("environment", PRODUCTION))
-        return held is not None and held.get("holder") == self.obj["metadata"]["name"]
-
-    def _tells_holder(self, project: dict[str, Any] | None) -> bool:
-        """Whether it is our project, and its status knows our environment: it may have lost its memory, and one that
-        was made anew under the same name never had it."""
-        owner = controller(self.obj)
-        ours = project is not None and (owner is None or owner.get("uid") == project["metadata"]["uid"])
-        return ours and find(project, self.obj["spec"].get("environment", PRODUCTION)) is not None
-
-    async def clean_up(self) -> Outcome:
-        """Remove what is ours; leave what a later record of the environment holds, what production uses by now, and
-        what still runs our image."""
-        project = await self._project_or_none()
-        environment = self.obj["spec"].get("environment", PRODUCTION)
-        held = self._holds(project) if self._tells_holder(project) else await self._is_last()
-        mine = environment != PRODUCTION and held
-        if not mine:
-            # Production stays as it is, but with its project goes what its images were pulled with.
-            leaves = held and _is_going(project)
-            release(
-                self.ledger,
-                lambda entry: entry.shared and not (leaves and entry.step.startswith(SECRET_STEP)),
-                "the environment is not held by this deployment",
-            )
-        else:
-            self._spare_others(project, lambda entry: entry.shared)
-        if await self._image_in_use(project):
-            release(self.ledger, lambda entry: entry.step == "image", "an environment runs this image")
-        application = ArgoApplicationInfo(
-            name=str(self.status.application or self.obj["metadata"]["name"]),
-            ledger=self.ledger,
-            lifecycle=self.lifecycle(),
-            save=self.save,
-            since=self._cleanup_began(),
-            policies={"build": STOPPING},
-            only=lambda entry: entry.step != CLAIM,
-        )
-        settings, clock = self.world.settings, self.world.clock
-        self.report = await cleanup_application_resources(
-            [application], cleanup_timeout=settings.cleanup_timeout, clock=clock
-        )
-        outcome = self.report.outcomes[application.name]
-        if not any(entry.shared and entry.step != CLAIM for entry in self.ledger.remaining):
-            # The claim goes last: without it, what is still there would look like another's at the next attempt.
-            last = await self.lifecycle().clean(self.ledger, self.save, {}, only=lambda e: e.step == CLAIM)
-            outcome.results += last.results
-            outcome.acted = outcome.acted or last.acted
-        return outcome
-
-    async def _is_last(self) -> bool:
-        """Where no project tells who holds the environment: whether no later record has been at work on it.
-
-        Raises ExternalServiceError for a list without ourselves: it proves nothing.
-        """
-        environment = self.obj["spec"].get("environment", PRODUCTION)
-        labels = f"{PROJECT_LABEL}={self.obj['spec']['projectRef']['name']},{ENVIRONMENT_LABEL}={environment}"
-        records = await self.world.kubernetes.list(DEPLOYMENT_RECORD, self.obj["metadata"]["namespace"], labels=labels)
-        me = rival(self.obj)
-        if all(record["metadata"]["uid"] != self.obj["metadata"]["uid"] for record in records) and self._labelled():
-            raise not_credible(f"the list of the deployments of {environment} lacks {me.name}")
-        later = [rival(record) for record in records if rival(record).order > me.order]
-        return not any(other.active or other.result == Reason.SUCCEEDED for other in later)
-
-    def _labelled(self) -> bool:
-        return PROJECT_LABEL in (self.obj["metadata"].get("labels") or {})
-
-    def _cleanup_began(self) -> datetime:
-        deleted = self.obj["metadata"].get("deletionTimestamp")
-        expired = self.conditions.get("Expired")
-        if deleted:
-            return datetime.fromisoformat(deleted)
-        return expired.last_transition_time if expired is not None else self.now
-
-    async def _image_in_use(self, project: dict[str, Any] | None) -> bool:
-        """Whether an environment that stays runs our image without a tag of its own: a rollback, or ours to be pruned.
-
-        Another build of the same content has its own tag, and removing one tag leaves the others.
-        """
-        digest = str(self.status.image or "").partition("@")[2]
-        me, preview = self.obj["metadata"]["name"], self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
-        if project is not None and digest and not preview and find(project, PRODUCTION) is None:
-            # Production is never given up, so the status of the project has lost its memory.
-            return self.conditions.is_true("Reachable") or self.ledger.current(CLAIM) is not None
-        if project is None or not digest or not any(entry.step == "image" for entry in self.ledger.remaining):
-            return False
-        images = await running(self.world, self.obj["metadata"]["namespace"], project)
-        return any(
-            each.image.partition("@")[2] == digest and (not preview if each.record == me else not each.own)
-            for each in images
-        )
-
     async def remove(self) -> Verdict:
         """The record itself goes: with it all that it holds. A deployment that was under way ends as cancelled."""
         if not self.conditions.is_true("Finished") and self._sequence > 0:
@@ -442,7 +293,3 @@ class DeploymentEnd(Telling):
             # the deletion, so that time counts from when they were said, too.
             return replace(verdict, after=timedelta(seconds=1), released=False)
         return verdict
-
-
-def _is_going(project: dict[str, Any] | None) -> bool:
-    return project is None or "deletionTimestamp" in project["metadata"]

@@ -1,0 +1,172 @@
+"""What a deployment leaves behind, removed and proven gone: what it has replaced, and at its end all that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from ..api.base import Adoption, DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy
+from ..api.conditions import Reason
+from ..api.deployment_record import PRODUCTION
+from ..deployment import SECRET_STEP
+from ..engine.conditions import CLEANUP_VERIFIED, say_replaced
+from ..engine.ledger import Entry, EntryState
+from ..engine.lifecycle import release
+from ..engine.outcome import Outcome
+from ..inputs.subject import controller
+from ..resources.believing import not_credible
+from ..resources.environment import find, running
+from ..resources.marks import ENVIRONMENT_LABEL, PROJECT_LABEL
+from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
+from .cleanup import ArgoApplicationInfo, CleanupReport, cleanup_application_resources
+from .crowd import rival
+from .production_uses import is_a_previews, is_productions
+from .reconcile import is_retired
+from .telling import Telling
+
+ENDED_WELL = (Reason.SUCCEEDED,)
+CLAIM = "claim"
+STOPPING = EffectivePolicy(frozenset(ManagementPolicy), DeletionPolicy.DELETE, Adoption.NEVER, DriftPolicy.REPAIR)
+"""A build that runs for us is stopped, whatever else is to stay; its history remains in Jenkins."""
+
+
+def is_replaced(entry: Entry) -> bool:
+    """It was the environment's before this deployment put something else in its place, and is not removed yet."""
+    return entry.shared and is_retired(entry)
+
+
+class DeploymentCleanUp(Telling):
+    """The clean-up of a record."""
+
+    report: CleanupReport | None = None
+    """What the clean-up of this pass came to, by resource."""
+
+    async def remove_replaced(self) -> Outcome | None:
+        """Remove what was replaced, once its successor answers. None where there is nothing for us to remove.
+
+        What a failed deployment would have replaced stays: it may be what answers. It passes to the next holder.
+        """
+        replaced, finished = any(map(is_replaced, self.ledger.remaining)), self.conditions.get("Finished")
+        if not replaced or finished is None or finished.reason not in ENDED_WELL:
+            self.conditions.drop(CLEANUP_VERIFIED)
+            return None
+        project = await self.project_or_none()
+        if not self.holds(project):
+            self.conditions.drop(CLEANUP_VERIFIED)
+            return None
+        self._spare_others(project, is_replaced)
+        outcome = await self.lifecycle().clean(self.ledger, self.save, {}, only=is_replaced)
+        outcome.replaced = [result for result in outcome.results if not result.done]
+        say_replaced(self.conditions, outcome)
+        self.ledger.entries = [e for e in self.ledger.entries if not e.shared or e.state is not EntryState.CLEANED]
+        return outcome
+
+    def holds(self, project: dict[str, Any] | None) -> bool:
+        """Whether this record, and no later one, holds its environment."""
+        held = find(project, self.obj["spec"].get("environment", PRODUCTION))
+        return held is not None and held.get("holder") == self.obj["metadata"]["name"]
+
+    def _tells_holder(self, project: dict[str, Any] | None) -> bool:
+        """Whether it is our project, and its status knows our environment: it may have lost its memory, and one that
+        was made anew under the same name never had it."""
+        owner = controller(self.obj)
+        ours = project is not None and (owner is None or owner.get("uid") == project["metadata"]["uid"])
+        return ours and find(project, self.obj["spec"].get("environment", PRODUCTION)) is not None
+
+    async def clean_up(self) -> Outcome:
+        """Remove what is ours; leave what a later record of the environment holds, what production uses by now, and
+        what still runs our image."""
+        project = await self.project_or_none()
+        environment = self.obj["spec"].get("environment", PRODUCTION)
+        held = self.holds(project) if self._tells_holder(project) else await self._is_last()
+        mine = environment != PRODUCTION and held
+        if not mine:
+            # Production stays as it is, but with its project goes what its images were pulled with.
+            leaves = held and _is_going(project)
+            release(
+                self.ledger,
+                lambda entry: entry.shared and not (leaves and entry.step.startswith(SECRET_STEP)),
+                "the environment is not held by this deployment",
+            )
+        else:
+            self._spare_others(project, lambda entry: entry.shared)
+        if await self._image_in_use(project):
+            release(self.ledger, lambda entry: entry.step == "image", "an environment runs this image")
+        application = ArgoApplicationInfo(
+            name=str(self.status.application or self.obj["metadata"]["name"]),
+            ledger=self.ledger,
+            lifecycle=self.lifecycle(),
+            save=self.save,
+            since=self._cleanup_began(),
+            policies={"build": STOPPING},
+            only=lambda entry: entry.step != CLAIM,
+        )
+        settings, clock = self.world.settings, self.world.clock
+        self.report = await cleanup_application_resources(
+            [application], cleanup_timeout=settings.cleanup_timeout, clock=clock
+        )
+        outcome = self.report.outcomes[application.name]
+        if not any(entry.shared and entry.step != CLAIM for entry in self.ledger.remaining):
+            # The claim goes last: without it, what is still there would look like another's at the next attempt.
+            last = await self.lifecycle().clean(self.ledger, self.save, {}, only=lambda e: e.step == CLAIM)
+            outcome.results += last.results
+            outcome.acted = outcome.acted or last.acted
+        return outcome
+
+    async def _is_last(self) -> bool:
+        """Where no project tells who holds the environment: whether no later record has been at work on it.
+
+        Raises ExternalServiceError for a list without ourselves: it proves nothing.
+        """
+        environment = self.obj["spec"].get("environment", PRODUCTION)
+        labels = f"{PROJECT_LABEL}={self.obj['spec']['projectRef']['name']},{ENVIRONMENT_LABEL}={environment}"
+        records = await self.world.kubernetes.list(DEPLOYMENT_RECORD, self.obj["metadata"]["namespace"], labels=labels)
+        me = rival(self.obj)
+        if all(record["metadata"]["uid"] != self.obj["metadata"]["uid"] for record in records) and self._labelled():
+            raise not_credible(f"the list of the deployments of {environment} lacks {me.name}")
+        later = [rival(record) for record in records if rival(record).order > me.order]
+        return not any(other.active or other.result == Reason.SUCCEEDED for other in later)
+
+    def _labelled(self) -> bool:
+        return PROJECT_LABEL in (self.obj["metadata"].get("labels") or {})
+
+    def _cleanup_began(self) -> datetime:
+        deleted = self.obj["metadata"].get("deletionTimestamp")
+        expired = self.conditions.get("Expired")
+        if deleted:
+            return datetime.fromisoformat(deleted)
+        return expired.last_transition_time if expired is not None else self.now
+
+    async def _image_in_use(self, project: dict[str, Any] | None) -> bool:
+        """Whether an environment that stays runs our image without a tag of its own: a rollback, or ours to be pruned.
+
+        Another build of the same content has its own tag, and removing one tag leaves the others.
+        """
+        digest = str(self.status.image or "").partition("@")[2]
+        me, preview = self.obj["metadata"]["name"], self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
+        if project is not None and digest and not preview and find(project, PRODUCTION) is None:
+            # Production is never given up, so the status of the project has lost its memory.
+            return self.conditions.is_true("Reachable") or self.ledger.current(CLAIM) is not None
+        if project is None or not digest or not any(entry.step == "image" for entry in self.ledger.remaining):
+            return False
+        images = await running(self.world, self.obj["metadata"]["namespace"], project)
+        return any(
+            each.image.partition("@")[2] == digest and (not preview if each.record == me else not each.own)
+            for each in images
+        )
+
+    def _spare_others(self, project: dict[str, Any] | None, which: Callable[[Entry], bool]) -> None:
+        """Let go of those of a preview's things that production uses by now, and the other way round."""
+        preview = self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
+        theirs = partial(is_productions, project, self.world.settings) if preview else partial(is_a_previews, project)
+        release(self.ledger, lambda entry: which(entry) and theirs(entry), "another environment uses it by now")
+
+    async def project_or_none(self) -> dict[str, Any] | None:
+        name = self.obj["spec"]["projectRef"]["name"]
+        return await self.world.kubernetes.get(DEVOPS_PROJECT, self.obj["metadata"]["namespace"], name)
+
+
+def _is_going(project: dict[str, Any] | None) -> bool:
+    return project is None or "deletionTimestamp" in project["metadata"]
