@@ -41,6 +41,8 @@ from .runtime.settings import Settings
 
 SECRET_STEP = "secret-"
 """What the names of the steps that copy a Secret begin with."""
+COMPONENTS = {"revision": "jenkins", "build": "jenkins", "image": "registry", "ingress": "ingress", "dns": "dns"}
+"""The component of a step. All others are of Argo CD."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,11 @@ def steps(
         Step("address", make.address, argo, deadline=settings.reachable_timeout, overdue=Reason.NOT_REACHABLE),
     ]
     return found
+
+
+def component_of(step: str) -> str:
+    """Whose policies count for a step."""
+    return COMPONENTS.get(step, "argo")
 
 
 def _environment(it: Deployment, make: _Steps, inherit: Callable[[], Awaitable[None]]) -> list[Step[World]]:

@@ -10,18 +10,21 @@ from typing import Any
 from ..api.base import Adoption, DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
-from ..deployment import SECRET_STEP
+from ..api.errors import ValidationError
+from ..api.project import DevOpsProjectSpec
+from ..deployment import SECRET_STEP, component_of
 from ..engine.conditions import CLEANUP_VERIFIED, say_replaced
 from ..engine.ledger import Entry, EntryState
 from ..engine.lifecycle import release
 from ..engine.outcome import Outcome
-from ..inputs.subject import controller
+from ..inputs.subject import controller, parse_spec
 from ..resources.believing import not_credible
 from ..resources.environment import find, running
 from ..resources.marks import ENVIRONMENT_LABEL, PROJECT_LABEL
 from ..services.kubernetes import DEPLOYMENT_RECORD, DEVOPS_PROJECT
 from .cleanup import ArgoApplicationInfo, CleanupReport, cleanup_application_resources
 from .crowd import rival
+from .deployment_inputs import policies_of
 from .production_uses import is_a_previews, is_productions
 from .reconcile import is_retired
 from .telling import Telling
@@ -57,8 +60,7 @@ class DeploymentCleanUp(Telling):
             self.conditions.drop(CLEANUP_VERIFIED)
             return None
         self._spare_others(project, is_replaced)
-        outcome = await self.lifecycle().clean(self.ledger, self.save, {}, only=is_replaced)
-        outcome.replaced = [result for result in outcome.results if not result.done]
+        outcome = await self.clean_unless_paused(is_replaced, self._policies(project), self.save)
         say_replaced(self.conditions, outcome)
         self.ledger.entries = [e for e in self.ledger.entries if not e.shared or e.state is not EntryState.CLEANED]
         return outcome
@@ -71,9 +73,24 @@ class DeploymentCleanUp(Telling):
     def _tells_holder(self, project: dict[str, Any] | None) -> bool:
         """Whether it is our project, and its status knows our environment: it may have lost its memory, and one that
         was made anew under the same name never had it."""
+        return self._is_ours(project) and find(project, self.obj["spec"].get("environment", PRODUCTION)) is not None
+
+    def _is_ours(self, project: dict[str, Any] | None) -> bool:
         owner = controller(self.obj)
-        ours = project is not None and (owner is None or owner.get("uid") == project["metadata"]["uid"])
-        return ours and find(project, self.obj["spec"].get("environment", PRODUCTION)) is not None
+        return project is not None and (owner is None or owner.get("uid") == project["metadata"]["uid"])
+
+    def _policies(self, project: dict[str, Any] | None) -> dict[str, EffectivePolicy]:
+        """Those of the project's spec of now, by step. Where no spec can be read, each entry has its own."""
+        found = {"build": STOPPING}
+        if project is None or not self._is_ours(project):
+            return found
+        try:
+            spec = parse_spec(DevOpsProjectSpec, project)
+        except ValidationError:
+            return found
+        preview = self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
+        policies = policies_of(spec, preview=preview)
+        return {**{entry.step: policies[component_of(entry.step)] for entry in self.ledger.remaining}, **found}
 
     async def clean_up(self) -> Outcome:
         """Remove what is ours; leave what a later record of the environment holds, what production uses by now, and
@@ -100,7 +117,7 @@ class DeploymentCleanUp(Telling):
             lifecycle=self.lifecycle(),
             save=self.save,
             since=self._cleanup_began(),
-            policies={"build": STOPPING},
+            policies=self._policies(project),
             only=lambda entry: entry.step != CLAIM,
         )
         settings, clock = self.world.settings, self.world.clock

@@ -187,7 +187,7 @@ class DeploymentEnd(DeploymentCleanUp):
             removed = await self.remove_replaced()
             await self.save()
             after = await self._announce_expiry(expires) or self._until(warning or expires)
-            if removed is None or removed.ready:
+            if removed is None or not removed.replaced:
                 return Verdict(after=after, on_time=True, transitions=self.conditions.transitions)
             again = self.next_look(removed)
             after = again if after is None else min(again, after)

@@ -30,6 +30,7 @@ from ..engine.letting_go import let_go
 from ..engine.lifecycle import ResourceLifecycleManager, release
 from ..engine.outcome import Outcome, StepResult, failed_step
 from ..engine.pipeline import Pipeline
+from ..engine.window import Save
 from ..inputs.plan import Plan
 from ..inputs.subject import (
     FORCE_ANNOTATION,
@@ -217,18 +218,27 @@ class Reconciliation(Generic[S, T]):
 
         What cannot be removed has a condition of its own: it may stay for long, and nobody waits for it.
         """
-        retired = [entry for entry in self.ledger.remaining if is_retired(entry)]
-        if retired:
-            # Of a paused component nothing is removed, nor forgotten for want of the right to remove it.
-            paused = {step for step, policy in self.removal_policies().items() if not policy.management}
-            cleaned = await self.lifecycle().clean(
-                self.ledger, self.save_intents, policies, only=lambda e: is_retired(e) and e.step not in paused
-            )
-            held = [StepResult(e.step, StepState.PENDING, Reason.PAUSED, "paused", entry=e) for e in retired]
-            outcome.replaced = [r for r in cleaned.results if not r.done] + [r for r in held if r.step in paused]
-            outcome.gone = not outcome.replaced
+        if any(map(is_retired, self.ledger.remaining)):
+            cleaned = await self.clean_unless_paused(is_retired, policies, self.save_intents)
+            outcome.replaced, outcome.gone = cleaned.replaced, not cleaned.replaced
             self.ledger.entries = [e for e in self.ledger.entries if e.state is not EntryState.CLEANED]
         say_replaced(self.conditions, outcome)
+
+    async def clean_unless_paused(
+        self, which: Callable[[Entry], bool], policies: Mapping[str, EffectivePolicy], save: Save
+    ) -> Outcome:
+        """One pass of removal over what was replaced; `replaced` of its outcome is what is not gone.
+
+        Of a paused component nothing is removed, nor forgotten for want of the right to remove it.
+        """
+        paused = {step for step, policy in policies.items() if not policy.management}
+        held = [entry for entry in self.ledger.remaining if which(entry) and entry.step in paused]
+        outcome = await self.lifecycle().clean(
+            self.ledger, save, policies, only=lambda entry: which(entry) and entry.step not in paused
+        )
+        outcome.replaced = [result for result in outcome.results if not result.done]
+        outcome.replaced += [StepResult(e.step, StepState.PENDING, Reason.PAUSED, "paused", entry=e) for e in held]
+        return outcome
 
     def lifecycle(self) -> ResourceLifecycleManager[World]:
         return ResourceLifecycleManager(self.world, self.world.clock, self.me, REMOVALS)
