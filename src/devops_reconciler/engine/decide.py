@@ -103,6 +103,8 @@ class Released:
 GRACE = timedelta(seconds=5)
 """How long a thing may be out of sight on its way from one place to the next (from the queue to the builds)."""
 
+MAY_NOT_DELETE = "managementPolicies do not allow to delete it"
+"""Why a removal leaves what is there and ours."""
 OWNERSHIP = "ownership"
 """The field that is written where a thing of others is taken over."""
 
@@ -240,7 +242,7 @@ def _may_stay(policy: EffectivePolicy) -> str:
     if policy.deletion is DeletionPolicy.ORPHAN:
         return "deletionPolicy: Orphan"
     if ManagementPolicy.DELETE not in policy.management:
-        return "managementPolicies do not allow to delete it"
+        return MAY_NOT_DELETE
     return ""
 
 

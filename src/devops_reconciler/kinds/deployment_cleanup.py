@@ -13,7 +13,8 @@ from ..api.deployment_record import PRODUCTION
 from ..api.errors import ValidationError
 from ..api.project import DevOpsProjectSpec
 from ..deployment import SECRET_STEP, component_of
-from ..engine.conditions import CLEANUP_VERIFIED, say_replaced
+from ..engine.conditions import CLEANUP_VERIFIED, say_replaced, shorten
+from ..engine.decide import MAY_NOT_DELETE
 from ..engine.ledger import Entry, EntryState
 from ..engine.lifecycle import release
 from ..engine.outcome import Outcome
@@ -31,8 +32,10 @@ from .telling import Telling
 
 ENDED_WELL = (Reason.SUCCEEDED,)
 CLAIM = "claim"
-STOPPING = EffectivePolicy(frozenset(ManagementPolicy), DeletionPolicy.DELETE, Adoption.NEVER, DriftPolicy.REPAIR)
-"""A build that runs for us is stopped, whatever else is to stay; its history remains in Jenkins."""
+_ALWAYS = EffectivePolicy(frozenset(ManagementPolicy), DeletionPolicy.DELETE, Adoption.NEVER, DriftPolicy.REPAIR)
+ENDING = {"build": _ALWAYS, CLAIM: _ALWAYS}
+"""What ends, whatever else is to stay: a build that runs for us is stopped, and its history remains in Jenkins; the
+claim is our own bookkeeping, nothing outside."""
 
 
 def is_replaced(entry: Entry) -> bool:
@@ -81,16 +84,15 @@ class DeploymentCleanUp(Telling):
 
     def _policies(self, project: dict[str, Any] | None) -> dict[str, EffectivePolicy]:
         """Those of the project's spec of now, by step. Where no spec can be read, each entry has its own."""
-        found = {"build": STOPPING}
         if project is None or not self._is_ours(project):
-            return found
+            return ENDING
         try:
             spec = parse_spec(DevOpsProjectSpec, project)
         except ValidationError:
-            return found
+            return ENDING
         preview = self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
         policies = policies_of(spec, preview=preview)
-        return {**{entry.step: policies[component_of(entry.step)] for entry in self.ledger.remaining}, **found}
+        return {**{entry.step: policies[component_of(entry.step)] for entry in self.ledger.remaining}, **ENDING}
 
     async def clean_up(self) -> Outcome:
         """Remove what is ours; leave what a later record of the environment holds, what production uses by now, and
@@ -127,10 +129,16 @@ class DeploymentCleanUp(Telling):
         outcome = self.report.outcomes[application.name]
         if not any(entry.shared and entry.step != CLAIM for entry in self.ledger.remaining):
             # The claim goes last: without it, what is still there would look like another's at the next attempt.
-            last = await self.lifecycle().clean(self.ledger, self.save, {}, only=lambda e: e.step == CLAIM)
+            last = await self.lifecycle().clean(self.ledger, self.save, ENDING, only=lambda e: e.step == CLAIM)
             outcome.results += last.results
             outcome.acted = outcome.acted or last.acted
         return outcome
+
+    def left_by_policy(self) -> str:
+        """What the clean-up has found and may not delete, as a sentence; empty where that is nothing."""
+        left = (e for e in self.ledger.entries if e.state is EntryState.CLEANED and e.note == MAY_NOT_DELETE)
+        names = ", ".join(f"{entry.kind} {entry.key}" for entry in left)
+        return shorten(f"cleaned up but for this, since {MAY_NOT_DELETE}: {names}") if names else ""
 
     async def _is_last(self) -> bool:
         """Where no project tells who holds the environment: whether no later record has been at work on it.

@@ -32,7 +32,7 @@ from ..inputs.subject import Subject
 from ..resources.argo_sync import INFO
 from ..resources.environment import EnvironmentClaim
 from ..services.argocd_view import ApplicationView
-from .deployment_cleanup import CLAIM, ENDED_WELL, STOPPING, DeploymentCleanUp, is_replaced
+from .deployment_cleanup import CLAIM, ENDED_WELL, ENDING, DeploymentCleanUp, is_replaced
 from .reconcile import SOON, Verdict
 from .warning import next_warning, ttl_of_previews, warning_text
 
@@ -61,9 +61,7 @@ class DeploymentEnd(DeploymentCleanUp):
         could not be stopped stays in the ledger, for the removal to try again.
         """
         since = self.status.stopping_since or self.now
-        outcome = await self.lifecycle().clean(
-            self.ledger, self.save, {"build": STOPPING}, only=lambda entry: entry.step == "build"
-        )
+        outcome = await self.lifecycle().clean(self.ledger, self.save, ENDING, only=lambda entry: entry.step == "build")
         try:
             await self._stop_operation()
         except Exception as error:  # noqa: BLE001 - becomes a condition, and the text of the end
@@ -255,16 +253,10 @@ class DeploymentEnd(DeploymentCleanUp):
         outcome = await self.clean_up()
         waits = outcome.blocking
         if waits is None:
-            self.conditions.put(
-                CLEANUP_VERIFIED, "True", Reason.CLEANUP_VERIFIED, "all of it was looked for and is gone"
-            )
-            self.tell(
-                "expiry",
-                StepState.SUCCEEDED,
-                "cleaned up and verified gone",
-                percent=100,
-                reason=Reason.CLEANUP_VERIFIED.value,
-            )
+            found, told = "all of it was looked for and is gone", "cleaned up and verified gone"
+            left, reason = self.left_by_policy(), Reason.CLEANUP_VERIFIED
+            self.conditions.put(CLEANUP_VERIFIED, "True", reason, left or found)
+            self.tell("expiry", StepState.SUCCEEDED, left or told, percent=100, reason=reason.value)
             await self.save()
             return Verdict(results=outcome.results, transitions=self.conditions.transitions)
         failed = waits.error is not None

@@ -142,3 +142,69 @@ async def test_what_was_replaced_of_a_paused_component_is_removed_when_that_is_r
         life.out.clock.advance(verdict.after or timedelta(0))
     assert pulled_with(life) == ["other"]
     assert life.condition("two", "CleanupVerified") is None
+
+
+WITHOUT_DELETE = ["Observe", "Create", "Update"]
+
+
+async def preview(name: str, **spec: Any) -> Life:
+    life = Life()
+    life.project(previews={"max": 1}, **spec)
+    life.set_up()
+    life.record(name, environment="pr-1", ttl="1h")
+    await life.live(name)
+    return life
+
+
+async def another_may_come(life: Life) -> None:
+    life.out.clock.advance(timedelta(seconds=2))
+    life.record("two", environment="pr-2", ttl="1h")
+    await life.live("two")
+    assert life.reason("two") == "True/Succeeded"
+
+
+async def test_a_preview_that_may_not_be_deleted_is_left_and_says_so_and_gives_its_place_free() -> None:
+    life = await preview("one", managementPolicies=WITHOUT_DELETE)
+    await life.expire("one")
+    assert "shop-pr-1" in life.out.argocd.apps
+    said = life.condition("one", "CleanupVerified")
+    assert said is not None
+    for text in (said["message"], life.told("one")[-1]["message"]):
+        assert "ArgoApplication shop-pr-1" in text
+        assert "EnvironmentClaim" not in text
+        assert "managementPolicies do not allow to delete it" in text
+        assert "gone" not in text
+    assert life.holder("pr-1") is None
+    await another_may_come(life)
+
+
+async def test_a_deleted_preview_that_may_not_be_deleted_gives_its_place_free() -> None:
+    life = await preview("one", managementPolicies=WITHOUT_DELETE)
+    await life.delete("one")
+    assert "shop-pr-1" in life.out.argocd.apps
+    assert life.holder("pr-1") is None
+    await another_may_come(life)
+
+
+async def test_only_what_may_not_be_deleted_is_left() -> None:
+    life = await preview("one", components={"dns": {"managementPolicies": WITHOUT_DELETE}})
+    await life.expire("one")
+    assert "shop-pr-1" not in life.out.argocd.apps
+    assert [each.name for each in life.out.godaddy.zones["example.com"] if "pr-1" in each.name] != []
+    said = life.condition("one", "CleanupVerified")
+    assert said is not None
+    assert said["message"].startswith(
+        "cleaned up but for this, since managementPolicies do not allow to delete it: DnsRecord "
+    )
+    assert "Argo" not in said["message"]
+
+
+async def test_a_preview_that_was_left_is_taken_over_by_the_next_deployment_and_goes_with_it() -> None:
+    life = await preview("one", managementPolicies=WITHOUT_DELETE)
+    await life.expire("one")
+    change(life, managementPolicies=None)
+    life.record("two", environment="pr-1", ttl="1h")
+    await life.live("two")
+    assert life.reason("two") == "True/Succeeded"
+    await life.expire("two")
+    assert "shop-pr-1" not in life.out.argocd.apps
