@@ -65,6 +65,10 @@ class Conditions:
     def drop(self, kind: str) -> None:
         self._all.pop(kind, None)
 
+    def put_back(self, item: Condition) -> None:
+        """Have one again that was dropped, as it was: to say the same of it is no news."""
+        self._all[item.type] = item
+
     def flag(self, kind: str, reason: Reason | None, message: str = "") -> None:
         """An abnormal-true condition: there with this reason, or not there at all."""
         if reason is None:

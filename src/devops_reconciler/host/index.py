@@ -9,7 +9,7 @@ from sys import intern
 from typing import Any
 
 from ..api.deployment_record import PRODUCTION
-from ..engine.conditions import READY
+from ..engine.conditions import READY, SUSPENDED
 from ..kinds.deployment_record import HELD_BACK
 from ..kinds.reconcile import is_paused
 from ..runtime.clock import moment
@@ -38,10 +38,12 @@ class _Seen:
     """Its end, if it was a deployment of production."""
     expired: bool = field(default=False, compare=False)
     """Its status says that its time is over."""
+    suspended: bool = field(default=False, compare=False)
+    """It has ended, and what is left to do for it is held back."""
 
     def is_due(self, now: datetime) -> bool:
-        """Whether its time is over, and it is not cleaned up."""
-        return not self.clean and self.expires_at is not None and self.expires_at <= now
+        """Whether its time is over, and it is not cleaned up, though nobody holds that back."""
+        return not self.clean and not self.suspended and self.expires_at is not None and self.expires_at <= now
 
 
 class Index:
@@ -81,7 +83,8 @@ class Index:
         """Which other objects a change of this one may concern."""
         key = key_of(obj)
         if key.kind == DEVOPS_PROJECT.kind:
-            return self.active(key.namespace, key.name)
+            mine = self._of_project.get((key.namespace, key.name), ())
+            return [each for each in mine if not self._records[each].finished or self._records[each].suspended]
         if key.kind == DEPLOYMENT_RECORD.kind:
             seen = self._records.get(key)
             project = ((obj.get("spec") or {}).get("projectRef") or {}).get("name", "")
@@ -123,7 +126,8 @@ class Index:
         key = key_of(obj)
         seen = self._records.get(key)
         if seen is not None:
-            self._records[key] = replace(seen, new=False, expired=_seen(obj).expired)
+            now = _seen(obj)
+            self._records[key] = replace(seen, new=False, expired=now.expired, suspended=now.suspended)
 
     def of_application(self, namespace: str, project: str, environment: str, now: datetime) -> list[Key]:
         """The records that may wait for the application of an environment: at work on it, or taking it down."""
@@ -176,6 +180,7 @@ def _seen(obj: dict[str, Any]) -> _Seen:
         expires_at=moment(expires) if expires else None,
         ended=ended(obj),
         expired="Expired" in true,
+        suspended="Finished" in true and SUSPENDED in true,
         new=not status.get("startedAt") and not obj["metadata"].get("deletionTimestamp"),
         waits_since=None if held or "Finished" in true or status.get("applied") else _created(obj),
         held=_created(obj) if held and "Finished" not in true else None,

@@ -7,13 +7,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from ..api.base import Adoption, DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy
+from ..api.base import Adoption, DeletionPolicy, DriftPolicy, EffectivePolicy, ManagementPolicy, Mode
 from ..api.conditions import Reason
 from ..api.deployment_record import PRODUCTION
 from ..api.errors import ValidationError
 from ..api.project import DevOpsProjectSpec
 from ..deployment import SECRET_STEP, component_of
-from ..engine.conditions import CLEANUP_VERIFIED, say_replaced, shorten
+from ..engine.conditions import CLEANUP_VERIFIED, SUSPENDED, say_replaced, shorten
 from ..engine.decide import MAY_NOT_DELETE
 from ..engine.ledger import Entry, EntryState
 from ..engine.lifecycle import release
@@ -27,7 +27,7 @@ from .cleanup import ArgoApplicationInfo, CleanupReport, cleanup_application_res
 from .crowd import rival
 from .deployment_inputs import policies_of
 from .production_uses import is_a_previews, is_productions
-from .reconcile import is_retired
+from .reconcile import is_paused, is_retired, pause_of
 from .telling import Telling
 
 ENDED_WELL = (Reason.SUCCEEDED,)
@@ -63,10 +63,20 @@ class DeploymentCleanUp(Telling):
             self.conditions.drop(CLEANUP_VERIFIED)
             return None
         self._spare_others(project, is_replaced)
-        outcome = await self.clean_unless_paused(is_replaced, self._policies(project), self.save)
+        held = self.is_held_back(project)
+        outcome = await self.clean_unless_paused(is_replaced, self._policies(project), self.save, all_paused=held)
         say_replaced(self.conditions, outcome)
         self.ledger.entries = [e for e in self.ledger.entries if not e.shared or e.state is not EntryState.CLEANED]
         return outcome
+
+    def is_held_back(self, project: dict[str, Any] | None) -> bool:
+        """Whether the project lets nothing be removed for now, but by a deletion; the condition says so."""
+        reason = _holds_back(project) if project is not None and self._is_ours(project) else None
+        said = next((condition for condition in self.status.conditions if condition.type == SUSPENDED), None)
+        if reason is not None and said is not None:
+            self.conditions.put_back(said)
+        self.conditions.flag(SUSPENDED, reason, "its project is paused or only plans: nothing is removed meanwhile")
+        return reason is not None
 
     def holds(self, project: dict[str, Any] | None) -> bool:
         """Whether this record, and no later one, holds its environment."""
@@ -95,9 +105,11 @@ class DeploymentCleanUp(Telling):
         return {**{entry.step: policies[component_of(entry.step)] for entry in self.ledger.remaining}, **ENDING}
 
     async def clean_up(self) -> Outcome:
+        return await self.clean_up_by(await self.project_or_none())
+
+    async def clean_up_by(self, project: dict[str, Any] | None) -> Outcome:
         """Remove what is ours; leave what a later record of the environment holds, what production uses by now, and
         what still runs our image."""
-        project = await self.project_or_none()
         environment = self.obj["spec"].get("environment", PRODUCTION)
         held = self.holds(project) if self._tells_holder(project) else await self._is_last()
         mine = environment != PRODUCTION and held
@@ -191,6 +203,15 @@ class DeploymentCleanUp(Telling):
     async def project_or_none(self) -> dict[str, Any] | None:
         name = self.obj["spec"]["projectRef"]["name"]
         return await self.world.kubernetes.get(DEVOPS_PROJECT, self.obj["metadata"]["namespace"], name)
+
+
+def _holds_back(project: dict[str, Any]) -> Reason | None:
+    """Why a project has nothing removed for now. Its own deletion goes on, unless that is paused, too."""
+    if _is_going(project):
+        return Reason.PAUSED if pause_of(project) == "all" else None
+    if is_paused(project):
+        return Reason.PAUSED
+    return Reason.PLANNED if (project.get("spec") or {}).get("mode") == Mode.PLAN else None
 
 
 def _is_going(project: dict[str, Any] | None) -> bool:

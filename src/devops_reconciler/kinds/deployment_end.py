@@ -234,7 +234,14 @@ class DeploymentEnd(DeploymentCleanUp):
         return None
 
     async def _expire(self) -> Verdict:
-        """Tell that its time is over, before any service is asked; the clean-up follows."""
+        """Tell that its time is over, before any service is asked; the clean-up follows.
+
+        Not while the project holds it back: a change of the project wakes it.
+        """
+        project = await self.project_or_none()
+        if self.is_held_back(project):
+            await self.save()
+            return Verdict(after=self.world.settings.poll_interval, transitions=self.conditions.transitions)
         if not self.conditions.is_true("Expired"):
             turn = self.world.expiries.wait(str(self.obj["metadata"]["uid"]))
             if turn > timedelta(0):
@@ -250,7 +257,7 @@ class DeploymentEnd(DeploymentCleanUp):
             )
             await self.save()
             return Verdict(after=SOON, transitions=self.conditions.transitions)
-        outcome = await self.clean_up()
+        outcome = await self.clean_up_by(project)
         waits = outcome.blocking
         if waits is None:
             found, told = "all of it was looked for and is gone", "cleaned up and verified gone"

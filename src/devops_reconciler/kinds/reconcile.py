@@ -225,19 +225,24 @@ class Reconciliation(Generic[S, T]):
         say_replaced(self.conditions, outcome)
 
     async def clean_unless_paused(
-        self, which: Callable[[Entry], bool], policies: Mapping[str, EffectivePolicy], save: Save
+        self,
+        which: Callable[[Entry], bool],
+        policies: Mapping[str, EffectivePolicy],
+        save: Save,
+        *,
+        all_paused: bool = False,
     ) -> Outcome:
         """One pass of removal over what was replaced; `replaced` of its outcome is what is not gone.
 
         Of a paused component nothing is removed, nor forgotten for want of the right to remove it.
         """
-        paused = {step for step, policy in policies.items() if not policy.management}
-        held = [entry for entry in self.ledger.remaining if which(entry) and entry.step in paused]
+        steps = {step for step, policy in policies.items() if not policy.management}
+        paused = [e for e in self.ledger.remaining if which(e) and (all_paused or e.step in steps)]
         outcome = await self.lifecycle().clean(
-            self.ledger, save, policies, only=lambda entry: which(entry) and entry.step not in paused
+            self.ledger, save, policies, only=lambda entry: which(entry) and not any(entry is e for e in paused)
         )
         outcome.replaced = [result for result in outcome.results if not result.done]
-        outcome.replaced += [StepResult(e.step, StepState.PENDING, Reason.PAUSED, "paused", entry=e) for e in held]
+        outcome.replaced += [StepResult(e.step, StepState.PENDING, Reason.PAUSED, "paused", entry=e) for e in paused]
         return outcome
 
     def lifecycle(self) -> ResourceLifecycleManager[World]:

@@ -115,11 +115,17 @@ def key(name: str) -> Key:
     return Key("DeploymentRecord", TEAM, name)
 
 
-def test_a_change_of_a_project_concerns_its_records_that_are_at_work() -> None:
+def test_a_change_of_a_project_concerns_its_records_that_are_at_work_or_held_back() -> None:
     index = Index()
-    for obj in (record("one"), record("two", "shop", "Finished"), record("three", "another")):
+    for obj in (
+        record("one"),
+        record("two", "shop", "Finished"),
+        record("three", "another"),
+        record("held-back", "shop", "Finished", "Suspended"),
+    ):
         index.note(obj, deleted=False)
-    assert index.concerned({"kind": "DevOpsProject", "metadata": {"name": "shop", "namespace": TEAM}}) == [key("one")]
+    project = {"kind": "DevOpsProject", "metadata": {"name": "shop", "namespace": TEAM}}
+    assert index.concerned(project) == [key("one"), key("held-back")]
 
 
 def test_a_record_that_ends_concerns_its_project_and_those_that_wait_behind_it() -> None:
@@ -157,6 +163,7 @@ def test_expired_are_the_finished_records_past_their_time_that_are_not_clean() -
         record("at-work", "shop", expires=past),
         record("clean", "shop", "Finished", "CleanupVerified", expires=past),
         record("production", "shop", "Finished"),
+        record("held-back", "shop", "Finished", "Suspended", expires=past),
     ):
         index.note(obj, deleted=False)
     assert index.expired(NOW) == [key("due")]
