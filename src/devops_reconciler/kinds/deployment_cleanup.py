@@ -88,6 +88,14 @@ class DeploymentCleanUp(Telling):
         was made anew under the same name never had it."""
         return self._is_ours(project) and find(project, self.obj["spec"].get("environment", PRODUCTION)) is not None
 
+    async def _goes_without_holder(self, project: dict[str, Any] | None) -> bool:
+        """Whether the project goes, and who held our environment was deleted before it: nobody else cleans up then."""
+        if not _is_going(project):
+            return False
+        held = find(project, self.obj["spec"].get("environment", PRODUCTION)) or {}
+        namespace = self.obj["metadata"]["namespace"]
+        return await self.world.kubernetes.get(DEPLOYMENT_RECORD, namespace, str(held.get("holder"))) is None
+
     def _is_ours(self, project: dict[str, Any] | None) -> bool:
         owner = controller(self.obj)
         return project is not None and (owner is None or owner.get("uid") == project["metadata"]["uid"])
@@ -111,7 +119,8 @@ class DeploymentCleanUp(Telling):
         """Remove what is ours; leave what a later record of the environment holds, what production uses by now, and
         what still runs our image."""
         environment = self.obj["spec"].get("environment", PRODUCTION)
-        held = self.holds(project) if self._tells_holder(project) else await self._is_last()
+        told = self._tells_holder(project) and not await self._goes_without_holder(project)
+        held = self.holds(project) if told else await self._is_last()
         mine = environment != PRODUCTION and held
         if not mine:
             # Production stays as it is, but with its project goes what its images were pulled with.
@@ -153,7 +162,7 @@ class DeploymentCleanUp(Telling):
         return shorten(f"cleaned up but for this, since {MAY_NOT_DELETE}: {names}") if names else ""
 
     async def _is_last(self) -> bool:
-        """Where no project tells who holds the environment: whether no later record has been at work on it.
+        """Where nobody is known to hold the environment: whether no later record has been at work on it.
 
         Raises ExternalServiceError for a list without ourselves: it proves nothing.
         """

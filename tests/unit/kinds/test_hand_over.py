@@ -247,6 +247,29 @@ async def test_a_pull_secret_goes_from_the_namespace_that_production_has_left() 
     assert life.out.kubernetes.see(NAMESPACE, None, "shop") is not None
 
 
+@pytest.mark.parametrize("project_goes", [True, False])
+async def test_a_pull_secret_goes_with_the_project_though_the_holder_was_deleted_before(project_goes: bool) -> None:
+    life = await production()
+    await life.delete("two")
+    assert life.holder() == "two"
+    assert pulled_with(life, "shop") == ["pull"]
+    if project_goes:
+        life.out.kubernetes.mark_deleted(DEVOPS_PROJECT, TEAM, "shop")
+    await life.delete("one")
+    assert pulled_with(life, "shop") == ([] if project_goes else ["pull"])
+
+
+async def test_the_newest_that_remains_takes_the_part_of_a_holder_that_was_deleted_before_the_project() -> None:
+    life = await production()
+    await deploy(life, "three", environment="production", ttl=None)
+    await life.delete("three")
+    life.out.kubernetes.mark_deleted(DEVOPS_PROJECT, TEAM, "shop")
+    await life.delete("one")
+    assert pulled_with(life, "shop") == ["pull"]
+    await life.delete("two")
+    assert pulled_with(life, "shop") == []
+
+
 async def test_a_pull_secret_that_a_preview_uses_stays_when_production_leaves_its_namespace() -> None:
     life = Life()
     life.out.secret("pull", {".dockerconfigjson": "{}"}, type="kubernetes.io/dockerconfigjson")
