@@ -298,10 +298,10 @@ class ArgoCD:
         return None if found is None or found.get("project") else found
 
     async def create_repository(self, repo: Json, upsert: bool = False) -> Json:
-        """Register a repository: `repo` (the URL), `type`, `name`, `username`, `password`, ….
+        """Register a repository: `repo` (the URL), `type`, `name`, `username`, `password`, …. Argo CD connects first.
 
-        Argo CD connects first. Raises ValidationError with reason RepositoryUnreadable
-        when that fails, ConflictError when it is there with other values and `upsert` is off.
+        Raises ValidationError with reason RepositoryUnreadable when that fails, ConflictError when it is there with
+        other values and `upsert` is off.
         """
         path = path_of("repositories", query=[("upsert", flag(upsert))])
         try:
@@ -340,9 +340,8 @@ class ArgoCD:
     async def delete_repository(self, url: str) -> None:
         """Remove a repository; gone already is fine.
 
-        The look just before is for the one of another team's project alone: a DELETE takes that where no other has this
-        URL, and none can say that it means ours. Where there is none at all it answers 403, also where somebody else
-        has removed it since that look, so that a 403 is held against a new one.
+        A DELETE takes the one of another team's project alone where no other has this URL, so a look comes just before.
+        Where there is none it answers 403, also where somebody else was quicker: that is held against a new look.
         """
         if await self._by_itself(url) is None:
             return
