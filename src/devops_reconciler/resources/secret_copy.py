@@ -151,11 +151,13 @@ class SecretCopyRemoval(SecretCopy):
     async def _heirs(self, world: World, me: str, home: str) -> list[_User]:
         """The other projects whose production uses it.
 
-        Raises ExternalServiceError for a list without our own project, which is there: it may lack others.
+        Raises ExternalServiceError for a list without our own project, which is there: it may lack others. Another one
+        may have its name by now.
         """
         users = await _users(world, home)
         listed = any(each.mark == me for each in users)
-        if not listed and await world.kubernetes.get(DEVOPS_PROJECT, home, self.project) is not None:
+        there = None if listed else await world.kubernetes.get(DEVOPS_PROJECT, home, self.project)
+        if there is not None and mark_for(world.cluster_id, there) == me:
             raise not_credible(f"the list of DevOpsProjects lacks {home}/{self.project}")
         return [each for each in users if each.mark != me and each.pulls_with == (self.namespace, self.name)]
 

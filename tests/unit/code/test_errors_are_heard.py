@@ -18,6 +18,8 @@ SILENT_ON_PURPOSE: dict[tuple[str, str], str] = {
     ("cli/watch.py", "watch_deployments"): "Ctrl-C is how a user ends it; the exit code says so",
     ("engine/pipeline.py", "Pipeline._announce"): "the step says it itself when its turn comes",
     ("host/errors.py", "ReconcilerErrorHandler.handle_operation"): "a lost save is counted and tried again at once",
+    ("kinds/deployment_cleanup.py", "DeploymentCleanUp._policies"): "each entry has its own policies then",
+    ("kinds/deployment_end.py", "DeploymentEnd.expiry"): "the record says InvalidSpec, and has no end until then",
     ("kinds/former_hosts.py", "_is_anothers"): "the removal of the record tells it",
     (
         "kinds/project_reconcile.py",

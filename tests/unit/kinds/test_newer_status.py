@@ -105,8 +105,17 @@ async def test_a_preview_goes_with_all_that_it_has(spoil: Any) -> None:
     assert "shop-pr-7" in life.out.argocd.apps
     spoil(status_of(life, "one"))
     await life.delete("one")
-    kept = spoil is spoil_policies  # how it may be removed is not known, so it stays
-    assert ("shop-pr-7" in life.out.argocd.apps) is kept
+    assert "shop-pr-7" not in life.out.argocd.apps
+
+
+async def test_a_preview_stays_where_neither_its_project_nor_its_own_status_says_how_it_may_be_removed() -> None:
+    life = ready()
+    life.record("one", environment="pr-7")
+    await life.live("one")
+    spoil_policies(status_of(life, "one"))
+    life.out.kubernetes.objects[KINDS["DevOpsProject"].kind.kind, TEAM, "shop"]["spec"]["deletionPolicy"] = NEWER
+    await life.delete("one")
+    assert "shop-pr-7" in life.out.argocd.apps
 
 
 async def test_a_deployment_that_is_deleted_while_it_builds_stops_its_build() -> None:

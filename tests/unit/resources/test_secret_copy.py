@@ -202,11 +202,16 @@ async def test_a_copy_for_the_same_watched_namespace_is_shared(home: str | None,
     assert hand.reason(await hand.bring(SHARED)) == reason
 
 
-async def test_a_list_of_projects_that_lacks_our_own_removes_nothing() -> None:
+@pytest.mark.parametrize("uid", ["uid-of-shop", "uid-of-another-shop"])
+async def test_a_list_of_projects_that_lacks_our_own_removes_nothing(uid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lacking(*_: object) -> list[object]:
+        return []
+
     hand = copied_by(ME, None, "uid/1")
     await hand.bring(SHARED)
-    metadata = {"name": "shop", "uid": "uid-of-another-shop"}
-    hand.out.kubernetes.put(DEVOPS_PROJECT, "team-a", {"metadata": metadata, "spec": {}})
+    hand.out.kubernetes.put(DEVOPS_PROJECT, "team-a", {"metadata": {"name": "shop", "uid": uid}, "spec": {}})
+    monkeypatch.setattr(hand.out.kubernetes, "kept", lacking)
     outcome = await hand.remove_once()
-    assert "lacks team-a/shop" in hand.message(outcome)
-    assert hand.out.kubernetes.see(SECRET, "shop", "pull") is not None
+    there = hand.out.kubernetes.see(SECRET, "shop", "pull") is not None
+    ours = uid == "uid-of-shop"  # another project of the same name is none that the list has to have
+    assert (there, "lacks team-a/shop" in hand.message(outcome)) == (ours, ours)
