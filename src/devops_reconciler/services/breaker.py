@@ -31,8 +31,9 @@ T = TypeVar("T")
 
 PROBE_SHARE = 0.1
 """What share of the timeout those wait who come while the probe is out: its outcome will be known by then."""
-SPREAD = 0.2
-"""Who is refused waits up to this share of the timeout longer, so that not all come back at the same moment."""
+RETURNS_PER_SECOND = 10
+"""Those who are refused come back one after the other, at this rate, but all within a timeout after the next try: the
+looks of many who wait for one service must not hold up what others do."""
 
 
 class State(StrEnum):
@@ -94,6 +95,8 @@ class CircuitBreaker:
         self._opened_at: datetime | None = None
         self._period = 0
         self._retry_at = 0.0
+        self._refused = 0
+        """How often a call was refused in this period: the place in the line of who is refused next."""
         self._asked_at = self._clock.monotonic()
         self._probe: _Call | None = None
         self._answered: _Call | None = None
@@ -192,10 +195,16 @@ class CircuitBreaker:
         return ExternalServiceError(
             f"{who} has failed since {since}; one request tries it every {self.timeout.total_seconds():g} s",
             service=self.name,
-            after=wait + self.timeout * (SPREAD * random.random()),
+            after=wait + self._turn(),
             reason=Reason.BREAKER_OPEN,
             maybe_applied=False,
         )
+
+    def _turn(self) -> timedelta:
+        """How long after the next try who is refused now may come back."""
+        turn = timedelta(seconds=(self._refused + random.random()) / RETURNS_PER_SECOND)
+        self._refused += 1
+        return turn % self.timeout
 
     def _release(self, call: _Call) -> None:
         """No verdict: the place of the probe is free for the next one."""
@@ -234,6 +243,7 @@ class CircuitBreaker:
     def _become(self, state: State, cause: str = "") -> None:
         before, self._state = self._state, state
         self._period += 1
+        self._refused = 0
         if self._on_change is not None:
             self._on_change(Change(self, before, state, cause))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -18,9 +19,10 @@ from devops_reconciler.api.errors import (
     Waiting,
 )
 from devops_reconciler.runtime.clock import FakeClock
-from devops_reconciler.services.breaker import PROBE_SHARE, SPREAD, Change, CircuitBreaker, State
+from devops_reconciler.services.breaker import PROBE_SHARE, RETURNS_PER_SECOND, Change, CircuitBreaker, State
 
 MINUTE = timedelta(minutes=1)
+TURN = timedelta(seconds=1) / RETURNS_PER_SECOND
 
 
 def ill(text: str = "jenkins: get job: 503") -> ExternalServiceError:
@@ -205,14 +207,26 @@ async def test_while_open_calls_are_refused_with_who_and_since_when() -> None:
     assert refusal.service == "jenkins"
     assert refusal.maybe_applied is False
     assert refusal.after is not None
-    assert timedelta(seconds=42) <= refusal.after <= timedelta(seconds=42) + MINUTE * SPREAD
+    assert timedelta(seconds=42) <= refusal.after <= timedelta(seconds=42) + TURN
 
 
 async def test_those_who_are_refused_do_not_come_back_together() -> None:
     desk = Desk()
     await desk.failing(5)
-    waits = {(await desk.refused()).after for _ in range(50)}
-    assert len(waits) > 40
+    for turn in range(50):
+        wait = (await desk.refused()).after
+        assert wait is not None
+        assert timedelta(0) <= wait - MINUTE - TURN * turn <= TURN
+
+
+async def test_however_many_are_refused_all_come_back_within_a_timeout() -> None:
+    desk = Desk()
+    await desk.failing(5)
+    waits = [(await desk.refused()).after or timedelta(0) for _ in range(2_000)]
+    assert min(waits) >= MINUTE
+    assert max(waits) < 2 * MINUTE
+    in_a_second = Counter(int(wait.total_seconds()) for wait in waits)
+    assert max(in_a_second.values()) - min(in_a_second.values()) <= RETURNS_PER_SECOND
 
 
 async def test_the_host_is_named_where_a_service_has_several() -> None:
@@ -268,7 +282,7 @@ async def test_one_probe_goes_and_the_others_are_refused_meanwhile() -> None:
     refusal = await desk.refused()
     assert refusal.message == said
     assert refusal.after is not None
-    assert MINUTE * PROBE_SHARE <= refusal.after <= MINUTE * (PROBE_SHARE + SPREAD)
+    assert MINUTE * PROBE_SHARE <= refusal.after <= MINUTE * PROBE_SHARE + TURN
     await probe.ends()
     assert desk.breaker.state is State.CLOSED
     assert await desk.breaker.call(works) == "done"
