@@ -18,6 +18,7 @@ from .life import PARTS, Life
 
 CHILDREN = ("RegistrySettings", "JenkinsSettings", "ArgoSettings", "IngressResource")
 MINUTE = timedelta(minutes=1)
+TEN = [f"shop-{number}" for number in range(10)]
 
 
 class Guarded:
@@ -136,25 +137,25 @@ async def test_what_was_ready_stays_ready_while_jenkins_cannot_be_asked() -> Non
     assert set(life.parts().values()) == {"True/Succeeded"}
 
 
-async def test_however_many_wait_an_ill_service_is_asked_once_a_minute() -> None:
+async def ten_without_jenkins(time: timedelta) -> Outage:
+    """Ten projects, after so much time in which Jenkins was down from the beginning."""
     life = Outage()
-    names = [f"shop-{number}" for number in range(10)]
-    for name in names:
+    for name in TEN:
         life.project(name, ingress={"host": f"{name}.example.com"})
     life.jenkins_down()
-    await life.goes_on(MINUTE, *names)
+    await life.goes_on(time, *TEN)
+    return life
+
+
+async def test_however_many_wait_an_ill_service_is_asked_once_a_minute() -> None:
+    life = await ten_without_jenkins(MINUTE)
     before = life.asked
     await life.goes_on(10 * MINUTE)
     assert 8 <= life.asked - before <= 10
 
 
 async def test_a_long_outage_has_nothing_saved_but_by_the_one_who_tries() -> None:
-    life = Outage()
-    names = [f"shop-{number}" for number in range(10)]
-    for name in names:
-        life.project(name, ingress={"host": f"{name}.example.com"})
-    life.jenkins_down()
-    await life.goes_on(5 * MINUTE, *names)
+    life = await ten_without_jenkins(5 * MINUTE)
     saved, asked = life.saved, life.asked
     await life.goes_on(10 * MINUTE)
     # Who tries says what came of it, and at its next look that it waits again; its project repeats either.
@@ -162,13 +163,8 @@ async def test_a_long_outage_has_nothing_saved_but_by_the_one_who_tries() -> Non
 
 
 async def test_those_who_waited_come_back_one_after_the_other() -> None:
-    life = Outage()
-    names = [f"shop-{number}" for number in range(10)]
-    for name in names:
-        life.project(name, ingress={"host": f"{name}.example.com"})
-    life.jenkins_down()
-    await life.goes_on(5 * MINUTE, *names)
-    turns = sorted(life.due[name, "JenkinsSettings"] for name in names)
+    life = await ten_without_jenkins(5 * MINUTE)
+    turns = sorted(life.due[name, "JenkinsSettings"] for name in TEN)
     # One has just tried; the others come at their turns after the next try.
     assert all(later - earlier > timedelta(0) for earlier, later in pairwise(turns))
-    assert turns[-1] - turns[1] >= timedelta(seconds=(len(names) - 3) / RETURNS_PER_SECOND)
+    assert turns[-1] - turns[1] >= timedelta(seconds=(len(TEN) - 3) / RETURNS_PER_SECOND)

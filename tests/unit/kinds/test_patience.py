@@ -65,13 +65,21 @@ async def test_a_missing_permission_ends_the_deployment_at_once() -> None:
     assert life.out.clock.now() - before < PATIENCE
 
 
-async def test_a_refusal_while_the_inputs_are_read_ends_no_deployment_either() -> None:
+UNREAD = CredentialsError("kubernetes: get jenkinssettings: 401", status=401)
+
+
+def without_inputs() -> Life:
+    """A deployment whose inputs are refused when they are next read."""
     life = Life()
     life.project()
     life.set_up()
     life.record("one")
-    refused = CredentialsError("kubernetes: get jenkinssettings: 401", status=401)
-    life.out.line.fail("kubernetes.get JenkinsSettings", refused)
+    life.out.line.fail("kubernetes.get JenkinsSettings", UNREAD)
+    return life
+
+
+async def test_a_refusal_while_the_inputs_are_read_ends_no_deployment_either() -> None:
+    life = without_inputs()
 
     verdict = await life.turn("one")
 
@@ -300,12 +308,7 @@ async def test_the_wait_for_the_projects_parts_is_none_of_that_minute() -> None:
 
 
 async def test_nor_is_it_of_the_minute_for_a_refused_login() -> None:
-    life = Life()
-    life.project()
-    life.set_up()
-    life.record("one")
-    refused = CredentialsError("kubernetes: get jenkinssettings: 401", status=401)
-    life.out.line.fail("kubernetes.get JenkinsSettings", refused)
+    life = without_inputs()
     await life.turn("one")
     assert life.reason("one", "VendorDegraded") == "True/CredentialsInvalid"
     jenkins_is_set_up(life, "False")
@@ -313,7 +316,7 @@ async def test_nor_is_it_of_the_minute_for_a_refused_login() -> None:
     assert life.condition("one", "VendorDegraded") is None
     life.out.clock.advance(timedelta(minutes=5))
     jenkins_is_set_up(life, "True")
-    life.out.line.fail("kubernetes.get JenkinsSettings", refused)
+    life.out.line.fail("kubernetes.get JenkinsSettings", UNREAD)
     await life.live("one", most=2000)
     assert life.reason("one") == "True/Succeeded"
 
