@@ -49,6 +49,14 @@ class DeploymentCleanUp(Telling):
     report: CleanupReport | None = None
     """What the clean-up of this pass came to, by resource."""
 
+    @property
+    def _environment(self) -> str:
+        return str(self.obj["spec"].get("environment", PRODUCTION))
+
+    @property
+    def _is_preview(self) -> bool:
+        return self._environment != PRODUCTION
+
     async def remove_replaced(self) -> Outcome | None:
         """Remove what was replaced, once its successor answers. None where there is nothing for us to remove.
 
@@ -80,19 +88,19 @@ class DeploymentCleanUp(Telling):
 
     def holds(self, project: dict[str, Any] | None) -> bool:
         """Whether this record, and no later one, holds its environment."""
-        held = find(project, self.obj["spec"].get("environment", PRODUCTION))
+        held = find(project, self._environment)
         return held is not None and held.get("holder") == self.obj["metadata"]["name"]
 
     def _tells_holder(self, project: dict[str, Any] | None) -> bool:
         """Whether it is our project, and its status knows our environment: it may have lost its memory, and one that
         was made anew under the same name never had it."""
-        return self._is_ours(project) and find(project, self.obj["spec"].get("environment", PRODUCTION)) is not None
+        return self._is_ours(project) and find(project, self._environment) is not None
 
     async def _goes_without_holder(self, project: dict[str, Any] | None) -> bool:
         """Whether the project goes, and who held our environment was deleted before it: nobody else cleans up then."""
         if not _is_going(project):
             return False
-        held = find(project, self.obj["spec"].get("environment", PRODUCTION)) or {}
+        held = find(project, self._environment) or {}
         namespace = self.obj["metadata"]["namespace"]
         return await self.world.kubernetes.get(DEPLOYMENT_RECORD, namespace, str(held.get("holder"))) is None
 
@@ -108,8 +116,7 @@ class DeploymentCleanUp(Telling):
             spec = parse_spec(DevOpsProjectSpec, project)
         except ValidationError:
             return ENDING
-        preview = self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
-        policies = policies_of(spec, preview=preview)
+        policies = policies_of(spec, preview=self._is_preview)
         return {**{entry.step: policies[component_of(entry.step)] for entry in self.ledger.remaining}, **ENDING}
 
     async def clean_up(self) -> Outcome:
@@ -118,10 +125,9 @@ class DeploymentCleanUp(Telling):
     async def clean_up_by(self, project: dict[str, Any] | None) -> Outcome:
         """Remove what is ours; leave what a later record of the environment holds, what production uses by now, and
         what still runs our image."""
-        environment = self.obj["spec"].get("environment", PRODUCTION)
         told = self._tells_holder(project) and not await self._goes_without_holder(project)
         held = self.holds(project) if told else await self._is_last()
-        mine = environment != PRODUCTION and held
+        mine = self._is_preview and held
         if not mine:
             # Production stays as it is, but with its project goes what its images were pulled with.
             leaves = held and _is_going(project)
@@ -166,7 +172,7 @@ class DeploymentCleanUp(Telling):
 
         Raises ExternalServiceError for a list without ourselves: it proves nothing.
         """
-        environment = self.obj["spec"].get("environment", PRODUCTION)
+        environment = self._environment
         labels = f"{PROJECT_LABEL}={self.obj['spec']['projectRef']['name']},{ENVIRONMENT_LABEL}={environment}"
         records = await self.world.kubernetes.list(DEPLOYMENT_RECORD, self.obj["metadata"]["namespace"], labels=labels)
         me = rival(self.obj)
@@ -191,7 +197,7 @@ class DeploymentCleanUp(Telling):
         Another build of the same content has its own tag, and removing one tag leaves the others.
         """
         digest = str(self.status.image or "").partition("@")[2]
-        me, preview = self.obj["metadata"]["name"], self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
+        me, preview = self.obj["metadata"]["name"], self._is_preview
         if project is not None and digest and not preview and find(project, PRODUCTION) is None:
             # Production is never given up, so the status of the project has lost its memory.
             return self.conditions.is_true("Reachable") or self.ledger.current(CLAIM) is not None
@@ -205,8 +211,11 @@ class DeploymentCleanUp(Telling):
 
     def _spare_others(self, project: dict[str, Any] | None, which: Callable[[Entry], bool]) -> None:
         """Let go of those of a preview's things that production uses by now, and the other way round."""
-        preview = self.obj["spec"].get("environment", PRODUCTION) != PRODUCTION
-        theirs = partial(is_productions, project, self.world.settings) if preview else partial(is_a_previews, project)
+        theirs = (
+            partial(is_productions, project, self.world.settings)
+            if self._is_preview
+            else partial(is_a_previews, project)
+        )
         release(self.ledger, lambda entry: which(entry) and theirs(entry), "another environment uses it by now")
 
     async def project_or_none(self) -> dict[str, Any] | None:
